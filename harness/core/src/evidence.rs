@@ -1,0 +1,286 @@
+//! Evidence: what was observed, one JSON value a line in `evidence.jsonl`, append only.
+//!
+//! The engine writes observations; the judge reads them. An observation never says whether it is good.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use crate::probe;
+
+/// Version of the evidence format; readers refuse a newer one.
+pub const EVIDENCE: u32 = 1;
+
+/// One observation.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Observation {
+    /// From 1, without gaps.
+    pub seq: u64,
+    /// Nanoseconds since the run began (`CLOCK_MONOTONIC`).
+    pub at_ns: u64,
+    /// The step or watch (id) it belongs to; absent = the lab itself.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub step: Option<String>,
+    /// What was observed.
+    pub fact: Fact,
+    /// Files under the run folder with the rest of it, for example `blobs/underlay.pcapng`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub blobs: Vec<String>,
+}
+
+/// What was observed.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Fact {
+    /// The first line: format and clocks.
+    Began(Began),
+    /// The lab as it was made.
+    Lab(LabFacts),
+    /// Certificates of the run.
+    Certs(BTreeMap<String, CertFact>),
+    /// A step began.
+    StepBegan,
+    /// A step ended as far as acting goes.
+    StepEnded,
+    /// A step could not be carried out. Whose trouble it is decides between fail and unknown.
+    StepFailed(Trouble),
+    /// The API accepted an object.
+    Applied {
+        /// `kind/namespace/name`.
+        object: String,
+    },
+    /// The API refused an object.
+    Refused {
+        /// `kind/namespace/name`.
+        object: String,
+        /// HTTP status code.
+        code: u16,
+        /// Reason of the Status.
+        reason: String,
+        /// Message of the Status.
+        message: String,
+    },
+    /// A probe's attempt inside `eventually` or `consistently`, or the only one.
+    Probe(ProbeFact),
+    /// How a wait ended.
+    Waited(Waited),
+    /// A watch is live.
+    WatchBegan {
+        /// Vantage and interface, in words.
+        on: String,
+        /// `CLOCK_MONOTONIC` of the agent, relative to the run like `at_ns`.
+        live_ns: u64,
+    },
+    /// A capture ended.
+    Capture(probe::CaptureSummary),
+    /// An ARP watch ended.
+    ArpWatch {
+        /// The address asked for.
+        address: std::net::Ipv4Addr,
+        /// Frames and questions.
+        report: probe::ArpReport,
+    },
+    /// A load ended.
+    Load(probe::LoadReport),
+    /// A watch did not end well: what it saw is not whole.
+    WatchBroken(Trouble),
+    /// Something was done to a node.
+    Node {
+        /// Logical name.
+        node: String,
+        /// What was done.
+        action: crate::scenario::model::NodeAction,
+        /// When it took effect, nanoseconds since the run began.
+        effect_ns: u64,
+    },
+    /// The wall clock moved against the monotonic one while the run went on.
+    ClockJump {
+        /// By how much, milliseconds.
+        by_ms: i64,
+    },
+    /// The run was interrupted (signal, limit).
+    Interrupted {
+        /// By what.
+        by: String,
+    },
+    /// Collected for readers, not for the judge.
+    Collected {
+        /// What, for example `agent log of worker`.
+        what: String,
+    },
+    /// The last line: nothing is missing after it.
+    Ended,
+}
+
+/// Format and clocks.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Began {
+    /// [`EVIDENCE`].
+    pub version: u32,
+    /// Version of the program.
+    pub plumb: String,
+    /// Seconds since 1970.
+    pub unix_s: i64,
+    /// `CLOCK_MONOTONIC` at the beginning, nanoseconds: agent times minus this are run times.
+    pub monotonic_ns: u64,
+}
+
+/// The lab as it was made.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct LabFacts {
+    /// `refnet`, `kind`, `kubeconfig`.
+    pub provider: String,
+    /// What runs there, for example `reference network 0.1.0 (not Cilium)` or `Cilium v1.17.1`.
+    pub system: String,
+    /// Cilium version, where there is one.
+    pub cilium: Option<String>,
+    /// Nodes by logical name.
+    pub nodes: BTreeMap<String, NodeFacts>,
+    /// The outside client's links.
+    pub client: Vec<probe::Link>,
+    /// Values of the profile this provider does not model.
+    pub unmodelled: Vec<String>,
+    /// Faults switched on.
+    pub faults: Vec<String>,
+    /// How long each phase of making it took, milliseconds.
+    pub phases_ms: BTreeMap<String, u64>,
+}
+
+/// A node as it was made.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct NodeFacts {
+    /// Name of the Kubernetes Node (the lease holder's identity).
+    pub name: String,
+    /// Carries the control-plane label.
+    pub control_plane: bool,
+    /// Node address.
+    pub address: String,
+    /// Pod CIDR.
+    pub pod_cidr: String,
+    /// Links of its namespace.
+    pub links: Vec<probe::Link>,
+}
+
+/// A certificate of the run. Never the key.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct CertFact {
+    /// SHA-256 of the leaf's DER, lower-case hex.
+    pub sha256: String,
+    /// Seconds since 1970.
+    pub not_after: i64,
+    /// Names in it.
+    pub sans: Vec<String>,
+}
+
+/// Something that went wrong besides the network under test.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Trouble {
+    /// Whose it is.
+    pub whose: Whose,
+    /// What was tried.
+    pub operation: String,
+    /// What came back, causes chained with `: `.
+    pub message: String,
+}
+
+/// Whose trouble it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Whose {
+    /// The scenario's author: bad input.
+    Author,
+    /// The machine: no permission, no memory, no disk, no kernel feature.
+    Environment,
+    /// The product under test.
+    Product,
+    /// This program.
+    Lab,
+}
+
+/// One attempt of a probe.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ProbeFact {
+    /// Attempt number, from 1.
+    pub attempt: u32,
+    /// The canary it carried.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub canary: Option<String>,
+    /// Where it went, in words: `worker (10.9.0.3:443)`.
+    pub target: String,
+    /// What was seen.
+    pub seen: Seen,
+}
+
+/// What a probe saw.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Seen {
+    /// HTTP requests.
+    Http(Vec<probe::HttpResult>),
+    /// A batch, counted.
+    HttpTally(probe::HttpReport),
+    /// Handshakes.
+    Tls(probe::TlsReport),
+    /// Echoes.
+    L4(probe::L4Report),
+    /// ICMP echoes.
+    Ping(probe::PingReport),
+    /// ARP answers.
+    Arp {
+        /// The address asked for.
+        address: std::net::Ipv4Addr,
+        /// Questions and answers.
+        report: probe::ArpReport,
+        /// The lease when the questions had been asked, where the check compares with it.
+        lease: Option<LeaseFact>,
+    },
+    /// An object; `null` = it does not exist. Secrets are redacted.
+    Object(serde_json::Value),
+    /// A lease.
+    Lease(LeaseFact),
+    /// The target has no address yet, or the vantage point is not there; why.
+    NoTarget(String),
+    /// The probe could not be carried out.
+    Trouble(Trouble),
+}
+
+/// An L2 announcement lease.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct LeaseFact {
+    /// `namespace/name`; the object may not exist.
+    pub name: String,
+    /// Whether it exists.
+    pub exists: bool,
+    /// `spec.holderIdentity`, if not empty.
+    pub holder: Option<String>,
+    /// `spec.leaseDurationSeconds`.
+    pub duration_seconds: Option<u32>,
+    /// `spec.leaseTransitions`.
+    pub transitions: Option<u32>,
+    /// `spec.renewTime` (RFC 3339).
+    pub renew_time: Option<String>,
+}
+
+/// How a wait ended.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Waited {
+    /// It held (eventually) or never stopped holding (consistently).
+    pub held: bool,
+    /// Attempts or watch events looked at.
+    pub attempts: u32,
+    /// How long, milliseconds.
+    pub took_ms: u64,
+    /// The limit, milliseconds.
+    pub limit_ms: u64,
+    /// What blocked it, in words: the last states seen, newest last, at most 5.
+    pub last: Vec<String>,
+}

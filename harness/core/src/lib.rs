@@ -1,0 +1,15 @@
+//! The decisions of Plumbline, and nothing but decisions: no sockets, files, processes, clocks or threads. The same input
+//! gives the same bytes. In reading order: scenario text becomes a scenario, with a profile and a provider's capabilities it
+//! becomes a plan; probes observe, evidence holds what they saw, a verdict judges it, a report shows it.
+
+pub mod scenario;
+
+pub mod profile;
+
+pub mod plan;
+
+pub mod probe;
+
+pub mod evidence;
+
+pub mod verdict;

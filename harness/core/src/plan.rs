@@ -1,0 +1,115 @@
+//! The plan: everything that is decided before anything is done, as one value (`plan.json`).
+//!
+//! Only the planner decides skips and limits. With the plan and the evidence a verdict can be judged again anywhere.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use crate::profile::Profile;
+use crate::scenario::model::Scenario;
+
+/// Version of the plan format; readers refuse a newer one.
+pub const PLAN: u32 = 1;
+
+/// One trial: a scenario on a provider with a profile, and perhaps a fault.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Plan {
+    /// [`PLAN`].
+    pub version: u32,
+    /// `<provider>::<scenario>[@<profile>]`.
+    pub trial: String,
+    /// Folder name of the scenario.
+    pub name: String,
+    /// `refnet`, `kind`, `kubeconfig`.
+    pub provider: String,
+    /// The scenario after variants were put in: the judge needs nothing else of it.
+    pub scenario: Scenario,
+    /// Text of the manifests it names, by file.
+    pub manifests: BTreeMap<String, String>,
+    /// The flag set.
+    pub profile: Profile,
+    /// Helm values in force: the profile's, then the scenario's, then the variants', then the user's.
+    pub values: BTreeMap<String, serde_json::Value>,
+    /// Values this provider does not model; named in every report.
+    pub unmodelled: Vec<String>,
+    /// Variants that hold, by name.
+    pub variants: Vec<String>,
+    /// The fault that is switched on.
+    pub fault: Option<String>,
+    /// Decides every choice that is free.
+    pub seed: u64,
+    /// Every limit there is.
+    pub budgets: Budgets,
+    /// Run it, or skip it and why.
+    pub disposition: Disposition,
+}
+
+/// Run it, or skip it and why.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Disposition {
+    /// Run it.
+    Run,
+    /// Skip it; every reason.
+    Skip(Vec<String>),
+}
+
+/// Limits, in milliseconds unless a name says otherwise. A wait never takes one from anywhere else.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Budgets {
+    /// Making the lab.
+    pub lab_ms: u64,
+    /// Backends ready and Services given endpoints.
+    pub backends_ms: u64,
+    /// One call to the API.
+    pub api_ms: u64,
+    /// Opening an agent session.
+    pub session_ms: u64,
+    /// One HTTP request, where the scenario says nothing.
+    pub request_ms: u64,
+    /// A target to have an address.
+    pub address_ms: u64,
+    /// A route revision to be the only one that answers.
+    pub revision_ms: u64,
+    /// Collection after the last step.
+    pub collect_ms: u64,
+    /// Closing the lab.
+    pub close_ms: u64,
+    /// The whole trial.
+    pub trial_ms: u64,
+}
+
+impl Budgets {
+    /// Limits for a provider: minutes where clusters are made, seconds on the reference network.
+    pub fn for_provider(provider: &str) -> Budgets {
+        match provider {
+            "refnet" => Budgets {
+                lab_ms: 20_000,
+                backends_ms: 20_000,
+                api_ms: 5_000,
+                session_ms: 5_000,
+                request_ms: 5_000,
+                address_ms: 20_000,
+                revision_ms: 20_000,
+                collect_ms: 10_000,
+                close_ms: 10_000,
+                trial_ms: 120_000,
+            },
+            _ => Budgets {
+                lab_ms: 900_000,
+                backends_ms: 180_000,
+                api_ms: 30_000,
+                session_ms: 30_000,
+                request_ms: 15_000,
+                address_ms: 120_000,
+                revision_ms: 60_000,
+                collect_ms: 120_000,
+                close_ms: 120_000,
+                trial_ms: 1_800_000,
+            },
+        }
+    }
+}

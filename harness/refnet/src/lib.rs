@@ -1,0 +1,8 @@
+//! The reference network: a small, honest network that behaves as the Gateway API, the L2 announcement and the WireGuard
+//! documentation say it should, in network namespaces, with faults that each break one promise. It is not Cilium.
+
+pub mod spec;
+
+pub mod settings;
+
+pub mod fault;
