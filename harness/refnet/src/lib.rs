@@ -6,3 +6,5 @@ pub mod spec;
 pub mod settings;
 
 pub mod fault;
+
+pub mod api;

@@ -1,0 +1,79 @@
+//! The reference network's Kubernetes API: one store behind one lock, the kinds the labs need, and the rules of the real thing for
+//! versions, watches, field ownership and refusals. kube-rs (in process or over HTTPS) and kubectl work on it.
+//!
+//! It has no accounts and no RBAC: who has a certificate of the lab's authority may do everything. It runs no controllers: Pods,
+//! Deployments, Gateways and Leases are given meaning by the rest of the crate, which talks to it as any client does.
+
+mod listen;
+mod pki;
+mod service;
+mod status;
+
+use std::sync::Arc;
+
+use tokio_util::sync::CancellationToken;
+
+pub use listen::{ServeError, Serving};
+pub use pki::{Identity, Pki, PkiError, kube_config};
+pub use service::{ApiService, Body};
+
+/// What a server is made with.
+#[derive(Debug, Clone, Default)]
+pub struct ApiConfig {
+    /// Gateway API definitions to serve, plural names, each with its channel when not standard: `httproutes`, `experimental/tlsroutes`.
+    pub crds: Vec<String>,
+}
+
+/// A server cannot be made as asked.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum ConfigError {
+    /// No Gateway API definition of this name is known.
+    #[error("find a Gateway API definition named `{0}`")]
+    UnknownDefinition(String),
+}
+
+/// The API server. Clones share one store.
+#[derive(Clone)]
+pub struct ApiServer {
+    inner: Arc<Inner>,
+}
+
+/// What every connection and in-process client shares.
+struct Inner {
+    /// Ends every watch when the server stops.
+    stopped: CancellationToken,
+}
+
+impl ApiServer {
+    /// A server with the kinds of the lab and the namespaces `default` and `kube-system`.
+    ///
+    /// # Errors
+    /// A definition nobody knows.
+    pub fn new(_config: ApiConfig) -> Result<ApiServer, ConfigError> {
+        Ok(ApiServer { inner: Arc::new(Inner { stopped: CancellationToken::new() }) })
+    }
+
+    /// A tower service: `kube::Client::new(server.service(), "default")` is a client without a socket.
+    pub fn service(&self) -> ApiService {
+        ApiService::new(self.inner.clone())
+    }
+
+    /// A kube-rs client without a socket. Must be called within a tokio runtime.
+    pub fn client(&self) -> kube::Client {
+        kube::Client::new(self.service(), "default")
+    }
+
+    /// Serves HTTPS on a bound listener until [`Serving::stop`]. `tls` comes from [`Pki::server_config`], which demands client
+    /// certificates. Must be called within a tokio runtime; the network namespace is the listener's.
+    ///
+    /// # Errors
+    /// The listener cannot be made non-blocking or registered with the runtime.
+    pub fn serve(&self, listener: std::net::TcpListener, tls: Arc<rustls::ServerConfig>) -> Result<Serving, ServeError> {
+        listen::serve(self.service(), listener, tls, self.inner.stopped.child_token())
+    }
+
+    /// Ends every watch and refuses every further request; in-process clients included.
+    pub fn stop(&self) {
+        self.inner.stopped.cancel();
+    }
+}
