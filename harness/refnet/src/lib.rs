@@ -8,3 +8,11 @@ pub mod settings;
 pub mod fault;
 
 pub mod api;
+
+pub mod mirror;
+
+pub mod control;
+
+pub mod gateway;
+
+pub mod service;
