@@ -7,6 +7,8 @@ pub mod settings;
 
 pub mod fault;
 
+pub mod packet;
+
 pub mod api;
 
 pub mod mirror;

@@ -734,6 +734,7 @@ pub struct LeaseExpect {
     pub duration_seconds: Option<u32>,
 }
 
+#[allow(clippy::large_enum_variant, reason = "a scenario holds a few dozen of these; boxing would only clutter the format")]
 /// A probe inside `eventually` and `consistently`. Its own `id` is not given: the step's is.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
