@@ -9,6 +9,8 @@ pub mod fault;
 
 pub mod packet;
 
+pub mod l2;
+
 pub mod api;
 
 pub mod mirror;
