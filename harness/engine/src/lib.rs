@@ -1,1 +1,24 @@
-//! skeleton
+//! The effects of Plumbline: what a plan says is done here, what is seen goes on disk, and nothing is judged.
+//!
+//! In reading order: a binary that uses this crate first calls [`entry::dispatch`], because the same program is also the agent, the
+//! reference network and the janitor. [`folder`] is where a run is kept, [`recorder`] writes its evidence, [`ledger`] and
+//! [`janitor`] see to it that nothing is left behind. [`session`] talks to an agent, [`provider`] makes a lab, [`cluster`] is its
+//! API, [`certs`] and [`backends`] fill it, [`steps`] carries a scenario out, [`run`] holds it together.
+
+pub mod entry;
+
+pub mod clock;
+
+pub mod folder;
+
+pub mod redact;
+
+pub mod recorder;
+
+pub mod process;
+
+pub mod ledger;
+
+pub mod janitor;
+
+pub mod session;

@@ -1,0 +1,75 @@
+//! Clocks: run times are `CLOCK_MONOTONIC`; the wall clock is only watched, because a jump of it spoils leases and certificates.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use nix::time::{ClockId, clock_gettime};
+use plumb_core::evidence::Fact;
+use tokio::task::JoinHandle;
+
+use crate::recorder::Recorder;
+
+/// A jump smaller than this is the slewing of a time daemon.
+const JUMP_MS: i64 = 250;
+
+/// How often the clocks are compared. It bounds how late a jump is noticed, nothing else.
+const EVERY: Duration = Duration::from_millis(500);
+
+/// Nanoseconds of `CLOCK_MONOTONIC`.
+pub fn monotonic_ns() -> u64 {
+    nanoseconds(ClockId::CLOCK_MONOTONIC) as u64
+}
+
+/// Nanoseconds since 1970.
+pub fn realtime_ns() -> i64 {
+    nanoseconds(ClockId::CLOCK_REALTIME)
+}
+
+/// Seconds since 1970.
+pub fn unix_s() -> i64 {
+    realtime_ns() / 1_000_000_000
+}
+
+fn nanoseconds(clock: ClockId) -> i64 {
+    let now = clock_gettime(clock).expect("the kernel has both clocks");
+    now.tv_sec() * 1_000_000_000 + now.tv_nsec()
+}
+
+/// Compares the clocks until it is dropped or aborted, and records every jump.
+pub fn watch(recorder: Arc<Recorder>) -> JoinHandle<()> {
+    tokio::spawn(async move {
+        let mut offset = offset_ms();
+        let mut tick = tokio::time::interval(EVERY);
+        loop {
+            tick.tick().await;
+            if let Some(by_ms) = jump(&mut offset, offset_ms()) {
+                recorder.record(None, Fact::ClockJump { by_ms });
+            }
+        }
+    })
+}
+
+/// The jump from the last offset to this one, if it is one.
+fn jump(last: &mut i64, now: i64) -> Option<i64> {
+    let by_ms = now - *last;
+    *last = now;
+    (by_ms.abs() >= JUMP_MS).then_some(by_ms)
+}
+
+fn offset_ms() -> i64 {
+    (realtime_ns() - monotonic_ns() as i64) / 1_000_000
+}
+
+#[cfg(test)]
+mod tests {
+    use super::jump;
+
+    #[test]
+    fn only_a_jump_is_told_and_only_once() {
+        let mut last = 1_000;
+        assert_eq!(jump(&mut last, 1_010), None);
+        assert_eq!(jump(&mut last, 4_610_010), Some(4_609_000));
+        assert_eq!(jump(&mut last, 4_610_011), None);
+        assert_eq!(jump(&mut last, 11), Some(-4_610_000));
+    }
+}

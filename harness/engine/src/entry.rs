@@ -1,0 +1,22 @@
+//! The door of every binary that uses this crate: the same program is also the agent, the reference network and the janitor, started
+//! again with another first argument. So there is nothing to install, and what runs in a lab is what was built.
+
+use std::process::ExitCode;
+
+/// Does what the first argument asks when it is one of ours, and returns the exit status; `None` for everybody else's arguments.
+///
+/// To be called first thing in `main`, while there is one thread: the reference network enters namespaces.
+pub fn dispatch() -> Option<ExitCode> {
+    let mut args = std::env::args_os().skip(1);
+    let verb = args.next()?;
+    match verb.to_str()? {
+        "__agent" => {
+            let mode = args.next().unwrap_or_default();
+            match mode.to_str() {
+                _ => Some(ExitCode::from(3)),
+            }
+        }
+        "__janitor" => Some(crate::janitor::main(args.map(|arg| arg.to_string_lossy().into_owned()))),
+        _ => None,
+    }
+}

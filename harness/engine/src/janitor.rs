@@ -1,0 +1,123 @@
+//! The janitor: a process of its own that outlives its owner, `SIGKILL` included, and takes away what the owner's ledgers claim.
+//!
+//! `<exe> __janitor <pid> <start>` watches the owner by pidfd. The owner writes the path of a ledger to its standard input and
+//! waits for `ok` before it makes anything. It ends when the owner has ended. It must not touch what no ledger claims.
+
+use std::io::{self, BufRead, BufReader, Write};
+use std::os::fd::AsFd;
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::{Child, ChildStdin, ChildStdout, Command, ExitCode, Stdio};
+use std::sync::{Mutex, OnceLock};
+
+use nix::poll::PollTimeout;
+
+use crate::ledger;
+use crate::process::{Identity, PidFd, wait_any};
+
+/// The janitor could not be set to work; nothing may be made then.
+#[derive(Debug, thiserror::Error)]
+#[error("{operation}: {source}")]
+pub struct JanitorError {
+    operation: &'static str,
+    source: io::Error,
+}
+
+/// The owner's end: one janitor a process, started with the first ledger.
+struct Janitor {
+    _child: Child,
+    input: ChildStdin,
+    output: BufReader<ChildStdout>,
+}
+
+static JANITOR: OnceLock<Mutex<Option<Janitor>>> = OnceLock::new();
+
+/// Puts a ledger into the janitor's care; it is there when this returns.
+///
+/// # Errors
+/// When there is no janitor and none can be started.
+pub fn entrust(ledger: &Path) -> Result<(), JanitorError> {
+    let mut slot = JANITOR.get_or_init(|| Mutex::new(None)).lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+    if slot.is_none() {
+        *slot = Some(Janitor::start()?);
+    }
+    let told = slot.as_mut().map_or(Ok(()), |janitor| janitor.tell(ledger));
+    told.map_err(|source| {
+        *slot = None;
+        JanitorError { operation: "give the ledger to the janitor", source }
+    })
+}
+
+impl Janitor {
+    fn start() -> Result<Janitor, JanitorError> {
+        let failed = |source| JanitorError { operation: "start the janitor", source };
+        let owner = Identity::own();
+        let mut child = Command::new("/proc/self/exe")
+            .arg0("plumb")
+            .args(["__janitor", &owner.pid.to_string(), &owner.start.to_string()])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            // A test runner that waits for its tests' output to be closed must not wait for the janitor.
+            .stderr(Stdio::null())
+            // A signal to the owner's group (Ctrl-C, a test runner's limit) must not reach it.
+            .process_group(0)
+            .spawn()
+            .map_err(failed)?;
+        match (child.stdin.take(), child.stdout.take()) {
+            (Some(input), Some(output)) => Ok(Janitor { _child: child, input, output: BufReader::new(output) }),
+            _ => Err(failed(io::Error::other("its pipes are missing"))),
+        }
+    }
+
+    fn tell(&mut self, ledger: &Path) -> io::Result<()> {
+        self.input.write_all(ledger.as_os_str().as_encoded_bytes())?;
+        self.input.write_all(b"\n")?;
+        let mut answer = String::new();
+        self.output.read_line(&mut answer)?;
+        if answer == "ok\n" { Ok(()) } else { Err(io::Error::other(format!("it answered {answer:?}"))) }
+    }
+}
+
+/// `__janitor <pid> <start>`: the janitor's own life.
+pub(crate) fn main(mut args: impl Iterator<Item = String>) -> ExitCode {
+    let pid = args.next().and_then(|text| text.parse().ok());
+    let start = args.next().and_then(|text| text.parse().ok());
+    let (Some(pid), Some(start)) = (pid, start) else { return ExitCode::from(3) };
+    let ledgers = collect(Identity { pid, start });
+    let mut left = false;
+    for ledger in ledgers {
+        for resource in ledger::outstanding(&ledger).unwrap_or_default() {
+            left |= ledger::remove(&resource).is_err();
+        }
+    }
+    if left { ExitCode::FAILURE } else { ExitCode::SUCCESS }
+}
+
+/// Takes ledgers until the owner has ended.
+fn collect(owner: Identity) -> Vec<PathBuf> {
+    let mut ledgers = Vec::new();
+    // An owner that is gone already made nothing: it waits for `ok` first.
+    let Ok(owner) = PidFd::open(owner) else { return ledgers };
+    let input = io::stdin();
+    let mut input = input.lock();
+    let mut output = io::stdout();
+    loop {
+        let ready = wait_any(&[owner.as_fd(), io::stdin().as_fd()], PollTimeout::NONE);
+        let mut line = String::new();
+        match ready.as_deref() {
+            Ok([true, _]) | Err(_) => return ledgers,
+            Ok(_) => {}
+        }
+        match input.read_line(&mut line) {
+            Ok(0) | Err(_) => {
+                // It closes its end only by ending; see that through.
+                let _ = owner.wait(PollTimeout::NONE);
+                return ledgers;
+            }
+            Ok(_) => {
+                ledgers.push(PathBuf::from(line.trim_end_matches('\n')));
+                let _ = output.write_all(b"ok\n").and_then(|()| output.flush());
+            }
+        }
+    }
+}

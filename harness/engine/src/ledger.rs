@@ -1,0 +1,284 @@
+//! The ledger: what a run is about to make, written and flushed before it is made, so that whoever is left can take it away.
+//!
+//! `ledger.jsonl` in the run folder, one JSON value a line. A provider destroys only what a ledger or a label claims. Labs of the
+//! reference network live under [`runtime_folder`], each with the label `owner.json`, which [`sweep`] goes by.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Write};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt};
+use std::path::{Path, PathBuf};
+use std::sync::Mutex;
+use std::time::Duration;
+
+use nix::poll::PollTimeout;
+use serde::{Deserialize, Serialize};
+
+use crate::process::{Identity, PidFd};
+
+/// Version of the ledger format.
+pub const LEDGER: u32 = 1;
+
+/// A lab whose label cannot be read counts as left behind after this time; a moment earlier it may still be in the making.
+const UNLABELLED: Duration = Duration::from_secs(60);
+
+/// What went wrong with a ledger.
+#[derive(Debug, thiserror::Error)]
+#[error("{operation} {}: {source}", path.display())]
+pub struct LedgerError {
+    operation: &'static str,
+    path: PathBuf,
+    source: io::Error,
+}
+
+/// Something that exists outside the run folder.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Resource {
+    /// A lab of the reference network: its folder, and every process that serves it.
+    RefnetLab {
+        /// The folder.
+        folder: PathBuf,
+    },
+}
+
+/// One line.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Line {
+    /// The first line.
+    Began {
+        /// [`LEDGER`].
+        version: u32,
+        /// Id of the run.
+        run: String,
+        /// Who made it.
+        owner: Identity,
+    },
+    /// It is about to be made.
+    Making(Resource),
+    /// It is gone.
+    Gone(Resource),
+}
+
+/// A ledger that is written.
+#[derive(Debug)]
+pub struct Ledger {
+    path: PathBuf,
+    file: Mutex<File>,
+}
+
+impl Ledger {
+    /// Makes `ledger.jsonl` in a run folder.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    pub fn create(folder: &crate::folder::RunFolder) -> Result<Ledger, LedgerError> {
+        let path = folder.file("ledger.jsonl");
+        let file = OpenOptions::new().create_new(true).append(true).open(&path);
+        let file = file.map_err(|source| LedgerError { operation: "create", path: path.clone(), source })?;
+        let ledger = Ledger { path, file: Mutex::new(file) };
+        ledger.write(&Line::Began { version: LEDGER, run: folder.id().to_owned(), owner: Identity::own() })?;
+        Ok(ledger)
+    }
+
+    /// Where it is.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Writes a line and flushes it to the disk.
+    ///
+    /// # Errors
+    /// When it cannot be written: then nothing may be made.
+    pub fn write(&self, line: &Line) -> Result<(), LedgerError> {
+        let failed = |source| LedgerError { operation: "write", path: self.path.clone(), source };
+        let mut text = serde_json::to_string(line).map_err(|error| failed(error.into()))?;
+        text.push('\n');
+        let mut file = self.file.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        file.write_all(text.as_bytes()).and_then(|()| file.sync_data()).map_err(failed)
+    }
+}
+
+/// What a ledger claims and has not seen gone. A last line that is cut off is left out: it was not flushed, so nothing was made.
+///
+/// # Errors
+/// When it cannot be read.
+pub fn outstanding(path: &Path) -> Result<Vec<Resource>, LedgerError> {
+    let text = fs::read(path).map_err(|source| LedgerError { operation: "read", path: path.to_owned(), source })?;
+    let mut claimed = Vec::new();
+    for line in String::from_utf8_lossy(&text).lines() {
+        match serde_json::from_str(line) {
+            Ok(Line::Making(resource)) => claimed.push(resource),
+            Ok(Line::Gone(resource)) => claimed.retain(|other| *other != resource),
+            Ok(Line::Began { .. }) | Err(_) => {}
+        }
+    }
+    Ok(claimed)
+}
+
+/// Takes a resource away, whatever state it is in.
+///
+/// # Errors
+/// When something of it is still there afterwards.
+pub fn remove(resource: &Resource) -> Result<(), LedgerError> {
+    let Resource::RefnetLab { folder } = resource;
+    let failed = |operation, source| LedgerError { operation, path: folder.clone(), source };
+    for process in processes_of(folder) {
+        let Ok(handle) = PidFd::open(process) else { continue };
+        handle.kill().map_err(|source| failed("end the processes of", source))?;
+        let ended = handle.wait(PollTimeout::from(5_000u16)).map_err(|source| failed("wait for the processes of", source))?;
+        if !ended {
+            return Err(failed("end the processes of", io::Error::from(io::ErrorKind::TimedOut)));
+        }
+    }
+    match fs::remove_dir_all(folder) {
+        Err(source) if source.kind() != io::ErrorKind::NotFound => Err(failed("remove", source)),
+        _ => Ok(()),
+    }
+}
+
+/// Processes that serve a lab: those with its folder as an argument. The supervisor comes first; with it the kernel ends the rest.
+fn processes_of(folder: &Path) -> Vec<Identity> {
+    let Ok(entries) = fs::read_dir("/proc") else { return Vec::new() };
+    let own = std::process::id() as i32;
+    let mut found: Vec<Identity> = entries
+        .filter_map(|entry| entry.ok()?.file_name().to_str()?.parse::<i32>().ok())
+        .filter(|pid| *pid != own)
+        .filter(|pid| {
+            let command = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+            let mut words = command.split(|byte| *byte == 0).skip(1);
+            words.next().is_some_and(|verb| verb.starts_with(b"__ref")) && words.next() == Some(folder.as_os_str().as_encoded_bytes())
+        })
+        .filter_map(Identity::of)
+        .collect();
+    found.sort_by_key(|process| process.start);
+    found
+}
+
+/// Where labs live: `$XDG_RUNTIME_DIR/plumbline`, else `/tmp/plumbline-<uid>`; mode 0700 and our own.
+///
+/// # Errors
+/// When it cannot be made, or belongs to somebody else.
+pub fn runtime_folder() -> Result<PathBuf, LedgerError> {
+    let uid = nix::unistd::geteuid();
+    let usable = |folder: &PathBuf| folder.is_absolute() && fs::metadata(folder).is_ok_and(|meta| meta.uid() == uid.as_raw());
+    let path = match std::env::var_os("XDG_RUNTIME_DIR").map(PathBuf::from).filter(usable) {
+        Some(folder) => folder.join("plumbline"),
+        None => PathBuf::from(format!("/tmp/plumbline-{uid}")),
+    };
+    let failed = |operation, source| LedgerError { operation, path: path.clone(), source };
+    fs::DirBuilder::new().recursive(true).mode(0o700).create(&path).map_err(|source| failed("create", source))?;
+    let meta = fs::symlink_metadata(&path).map_err(|source| failed("look at", source))?;
+    if !meta.is_dir() || meta.uid() != uid.as_raw() || meta.mode() & 0o077 != 0 {
+        let source = io::Error::other(format!("it is not a folder of user {uid} that nobody else can enter"));
+        return Err(failed("use", source));
+    }
+    Ok(path)
+}
+
+/// The label of a lab, `owner.json` in its folder.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Label {
+    /// Id of the run.
+    pub run: String,
+    /// Who made it.
+    pub owner: Identity,
+    /// Kept on purpose (`--keep`): nobody but `plumb sweep` takes it away.
+    #[serde(default)]
+    pub kept: bool,
+}
+
+/// Makes the folder of a lab, with its label in it.
+///
+/// # Errors
+/// When it cannot be made.
+pub fn make_lab_folder(folder: &Path, run: &str) -> Result<(), LedgerError> {
+    let failed = |source| LedgerError { operation: "create", path: folder.to_owned(), source };
+    fs::DirBuilder::new().mode(0o700).create(folder).map_err(failed)?;
+    let label = Label { run: run.to_owned(), owner: Identity::own(), kept: false };
+    let text = serde_json::to_vec(&label).map_err(|error| failed(error.into()))?;
+    fs::write(folder.join("owner.json"), text).map_err(failed)
+}
+
+/// What [`sweep`] found in one place.
+#[derive(Debug)]
+pub struct Swept {
+    /// The folder of the lab.
+    pub folder: PathBuf,
+    /// What came of it.
+    pub outcome: SweepOutcome,
+}
+
+/// What came of a lab that was found.
+#[derive(Debug)]
+pub enum SweepOutcome {
+    /// Its owner is alive: left alone.
+    InUse(Identity),
+    /// Taken away.
+    Removed,
+    /// Not taken away, and why.
+    Failed(LedgerError),
+}
+
+/// Takes away every lab whose owner is no longer there.
+///
+/// # Errors
+/// When the place where labs live cannot be read.
+pub fn sweep() -> Result<Vec<Swept>, LedgerError> {
+    let place = runtime_folder()?;
+    let failed = |source| LedgerError { operation: "read", path: place.clone(), source };
+    let mut swept = Vec::new();
+    for entry in fs::read_dir(&place).map_err(failed)? {
+        let folder = entry.map_err(failed)?.path();
+        if !folder.is_dir() {
+            continue;
+        }
+        let label: Option<Label> = fs::read(folder.join("owner.json")).ok().and_then(|text| serde_json::from_slice(&text).ok());
+        let outcome = match label {
+            Some(label) if label.owner.alive() => SweepOutcome::InUse(label.owner),
+            None if young(&folder) => continue,
+            _ => match remove(&Resource::RefnetLab { folder: folder.clone() }) {
+                Ok(()) => SweepOutcome::Removed,
+                Err(error) => SweepOutcome::Failed(error),
+            },
+        };
+        swept.push(Swept { folder, outcome });
+    }
+    Ok(swept)
+}
+
+fn young(folder: &Path) -> bool {
+    let age = fs::metadata(folder).and_then(|meta| meta.modified()).ok().and_then(|at| at.elapsed().ok());
+    age.is_some_and(|age| age < UNLABELLED)
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests")]
+    use super::*;
+    use crate::folder::RunFolder;
+
+    #[test]
+    fn what_is_gone_or_was_cut_off_is_not_outstanding() {
+        let out = tempfile::tempdir().unwrap();
+        let ledger = Ledger::create(&RunFolder::create(out.path()).unwrap()).unwrap();
+        let lab = |name: &str| Resource::RefnetLab { folder: out.path().join(name) };
+        ledger.write(&Line::Making(lab("a"))).unwrap();
+        ledger.write(&Line::Making(lab("b"))).unwrap();
+        ledger.write(&Line::Gone(lab("a"))).unwrap();
+        OpenOptions::new().append(true).open(ledger.path()).unwrap().write_all(b"{\"making\":{\"refn").unwrap();
+        assert_eq!(outstanding(ledger.path()).unwrap(), [lab("b")]);
+    }
+
+    #[test]
+    fn a_lab_is_taken_away_and_what_is_gone_already_is_no_error() {
+        let out = tempfile::tempdir().unwrap();
+        let folder = out.path().join("lab");
+        make_lab_folder(&folder, "run").unwrap();
+        let resource = Resource::RefnetLab { folder: folder.clone() };
+        remove(&resource).unwrap();
+        assert!(!folder.exists());
+        remove(&resource).unwrap();
+    }
+}
