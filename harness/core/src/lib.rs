@@ -4,7 +4,15 @@
 
 pub mod scenario;
 
+pub mod mistakes;
+
+pub mod duration;
+
+pub mod version;
+
 pub mod profile;
+
+pub mod capability;
 
 pub mod plan;
 

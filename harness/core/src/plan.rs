@@ -2,6 +2,8 @@
 //!
 //! Only the planner decides skips and limits. With the plan and the evidence a verdict can be judged again anywhere.
 
+pub mod placeholders;
+
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};

@@ -2,7 +2,8 @@
 //!
 //! Keys are camelCase as in Kubernetes; verbs are single words. Every verb is one struct here, one arm of [`Step`], one
 //! judge in `verdict` and one action in the engine. A step that carries an expectation is a *check*: its `id` names it in
-//! verdicts and in the faults that must turn it red.
+//! verdicts and in the faults that must turn it red. `x-plumb` says in the schema what a text means; `scenario::parse` checks it
+//! by that (see `scenario::meaning`), so a new field with a known meaning needs nothing else.
 
 use std::collections::BTreeMap;
 
@@ -36,9 +37,11 @@ pub struct Scenario {
     pub install: Install,
     /// Certificates, by name.
     #[serde(default)]
+    #[schemars(extend("x-plumb-keys" = "cert-name"))]
     pub certs: BTreeMap<String, Cert>,
     /// Backends, by id.
     #[serde(default)]
+    #[schemars(extend("x-plumb-keys" = "backend-name"))]
     pub backends: BTreeMap<String, Backend>,
     /// What is done and observed, in order.
     pub steps: Vec<Step>,
@@ -71,8 +74,10 @@ pub struct Lab {
     /// Worker nodes; named `worker`, `worker2`, ...
     pub workers: u32,
     /// Networks every node is on. The first is the node network, `eth0`; further ones are second NICs such as `net0`.
+    #[schemars(extend("x-plumb" = "interface-name"))]
     pub networks: Vec<String>,
     /// Networks the outside client is on; empty = no client.
+    #[schemars(extend("x-plumb" = "network"))]
     pub client: Vec<String>,
 }
 
@@ -162,12 +167,15 @@ pub struct Backend {
     pub replicas: u32,
     /// Namespace.
     #[serde(default = "default_namespace")]
+    #[schemars(extend("x-plumb" = "namespace"))]
     pub namespace: String,
     /// Certificate to serve with; absent = plain.
     #[serde(default)]
+    #[schemars(extend("x-plumb" = "cert"))]
     pub cert: Option<String>,
     /// Node to run on; absent = the scheduler's choice.
     #[serde(default)]
+    #[schemars(extend("x-plumb" = "node-name"))]
     pub node: Option<String>,
     /// On the node's own network (`hostNetwork`).
     #[serde(default)]
@@ -267,9 +275,11 @@ pub type Span = String;
 pub struct Apply {
     /// Names the step.
     #[serde(default)]
+    #[schemars(extend("x-plumb" = "defines-step"))]
     pub id: Option<Id>,
     /// File beside the scenario, for example `manifests/gateway.yaml`.
     #[serde(default)]
+    #[schemars(extend("x-plumb" = "file"))]
     pub file: Option<String>,
     /// Or the manifest itself.
     #[serde(default)]
@@ -285,8 +295,10 @@ pub struct Apply {
 pub struct Patch {
     /// Names the step.
     #[serde(default)]
+    #[schemars(extend("x-plumb" = "defines-step"))]
     pub id: Option<Id>,
     /// `kind/name` or `kind/namespace/name`.
+    #[schemars(extend("x-plumb" = "resource"))]
     pub resource: String,
     /// JSON merge patch (RFC 7396); absent = touch it with an annotation.
     #[serde(default)]
@@ -299,8 +311,10 @@ pub struct Patch {
 pub struct Delete {
     /// Names the step.
     #[serde(default)]
+    #[schemars(extend("x-plumb" = "defines-step"))]
     pub id: Option<Id>,
     /// `kind/name` or `kind/namespace/name`.
+    #[schemars(extend("x-plumb" = "resource"))]
     pub resource: String,
     /// Seconds of grace.
     #[serde(default)]
@@ -313,11 +327,14 @@ pub struct Delete {
 pub struct Place {
     /// Names the step.
     #[serde(default)]
+    #[schemars(extend("x-plumb" = "defines-step"))]
     pub id: Option<Id>,
     /// Which backend.
+    #[schemars(extend("x-plumb" = "backend"))]
     pub backend: String,
     /// Onto which node.
     #[serde(default)]
+    #[schemars(extend("x-plumb" = "node"))]
     pub node: Option<NodeRef>,
     /// How many replicas.
     #[serde(default)]
@@ -330,8 +347,10 @@ pub struct Place {
 pub struct NodeStep {
     /// Names the step.
     #[serde(default)]
+    #[schemars(extend("x-plumb" = "defines-step"))]
     pub id: Option<Id>,
     /// Which node.
+    #[schemars(extend("x-plumb" = "node"))]
     pub node: NodeRef,
     /// What.
     pub action: NodeAction,
@@ -356,6 +375,7 @@ pub enum NodeAction {
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct During {
     /// What is watched, by id.
+    #[schemars(extend("x-plumb-keys" = "defines-watch"))]
     pub watch: BTreeMap<Id, Watch>,
     /// What happens meanwhile.
     pub steps: Vec<Step>,
@@ -378,6 +398,7 @@ pub enum Watch {
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct CaptureWatch {
     /// Where: `node/<name>`, `client` or `pod/<backend>`.
+    #[schemars(extend("x-plumb" = "vantage"))]
     pub on: Vantage,
     /// Interface, for example `eth0` (underlay), `cilium_vxlan`, `cilium_wg0`.
     pub interface: String,
@@ -389,13 +410,16 @@ pub struct CaptureWatch {
 pub struct ArpWatch {
     /// From where.
     #[serde(default = "client")]
+    #[schemars(extend("x-plumb" = "vantage"))]
     pub from: Vantage,
     /// On which network.
+    #[schemars(extend("x-plumb" = "network"))]
     pub network: String,
     /// Whose address.
     pub to: Target,
     /// Time between two questions.
     #[serde(default = "twenty_ms")]
+    #[schemars(extend("x-plumb" = "span"))]
     pub interval: Span,
 }
 
@@ -405,6 +429,7 @@ pub struct ArpWatch {
 pub struct LoadWatch {
     /// From where.
     #[serde(default = "client")]
+    #[schemars(extend("x-plumb" = "vantage"))]
     pub from: Vantage,
     /// Where to.
     pub to: Target,
@@ -418,6 +443,7 @@ pub struct LoadWatch {
     pub host: Option<String>,
     /// Time between two.
     #[serde(default = "twenty_ms")]
+    #[schemars(extend("x-plumb" = "span"))]
     pub interval: Span,
 }
 
@@ -426,17 +452,17 @@ pub struct LoadWatch {
 #[serde(rename_all = "camelCase")]
 pub enum Target {
     /// A Gateway: its address, or in host network mode the address of a node (see `via`), by `name` or `namespace/name`.
-    Gateway(String),
+    Gateway(#[schemars(extend("x-plumb" = "object"))] String),
     /// The address a Service has been given, by `name` or `namespace/name`.
-    Service(String),
+    Service(#[schemars(extend("x-plumb" = "object"))] String),
     /// The ClusterIP of a Service.
-    ClusterIp(String),
+    ClusterIp(#[schemars(extend("x-plumb" = "object"))] String),
     /// The Pod of a backend (`<backend>` or `<backend>/<n>`), by its own address.
-    Pod(String),
+    Pod(#[schemars(extend("x-plumb" = "pod"))] String),
     /// A node's address on the node network.
-    Node(String),
+    Node(#[schemars(extend("x-plumb" = "node"))] String),
     /// An address as it is.
-    Address(String),
+    Address(#[schemars(extend("x-plumb" = "address"))] String),
 }
 
 /// HTTP requests, one after another; for shares see `distribution`.
@@ -445,9 +471,11 @@ pub enum Target {
 pub struct HttpProbe {
     /// Names the check.
     #[serde(default)]
+    #[schemars(extend("x-plumb" = "defines-probe"))]
     pub id: Option<Id>,
     /// From where.
     #[serde(default = "client")]
+    #[schemars(extend("x-plumb" = "vantage"))]
     pub from: Vantage,
     /// Where to.
     pub to: Target,
@@ -455,6 +483,7 @@ pub struct HttpProbe {
     pub port: u16,
     /// In host network mode: through which node; absent = a worker chosen by the seed.
     #[serde(default)]
+    #[schemars(extend("x-plumb" = "node"))]
     pub via: Option<String>,
     /// `Host` header; also the SNI when `tls` names none.
     pub host: String,
@@ -478,6 +507,7 @@ pub struct HttpProbe {
     pub count: u32,
     /// Limit of one request.
     #[serde(default)]
+    #[schemars(extend("x-plumb" = "span"))]
     pub timeout: Option<Span>,
     /// What must be true of each; absent = only observe.
     #[serde(default)]
@@ -503,6 +533,7 @@ pub struct HttpExpect {
     /// Status code.
     pub status: Option<u16>,
     /// Backend id in the echo.
+    #[schemars(extend("x-plumb" = "backend"))]
     pub backend: Option<String>,
     /// Where the TLS session ends and which certificate is served.
     pub tls: Option<TlsExpect>,
@@ -523,6 +554,7 @@ pub struct TlsExpect {
     /// Where it ends.
     pub ends_at: Option<TlsEnd>,
     /// The certificate (by name) whose leaf must be served, compared by SHA-256.
+    #[schemars(extend("x-plumb" = "cert"))]
     pub leaf: Option<String>,
     /// The chain must be valid for the host under the run's authority.
     pub trusted: Option<bool>,
@@ -530,6 +562,7 @@ pub struct TlsExpect {
     pub alpn: Option<String>,
     /// A capture (id) of the second hop, in the same run: for `gateway` the canary must be seen in the clear there, for `backend` TLS
     /// records and never the canary.
+    #[schemars(extend("x-plumb" = "capture"))]
     pub second_hop: Option<Id>,
 }
 
@@ -549,9 +582,11 @@ pub enum TlsEnd {
 pub struct TlsProbe {
     /// Names the check.
     #[serde(default)]
+    #[schemars(extend("x-plumb" = "defines-probe"))]
     pub id: Option<Id>,
     /// From where.
     #[serde(default = "client")]
+    #[schemars(extend("x-plumb" = "vantage"))]
     pub from: Vantage,
     /// Where to.
     pub to: Target,
@@ -559,6 +594,7 @@ pub struct TlsProbe {
     pub port: u16,
     /// In host network mode: through which node.
     #[serde(default)]
+    #[schemars(extend("x-plumb" = "node"))]
     pub via: Option<String>,
     /// TLS settings; `sni` is required (empty text = none at all).
     pub tls: TlsSettings,
@@ -575,6 +611,7 @@ pub struct TlsProbe {
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 pub struct TlsProbeExpect {
     /// The certificate (by name) whose leaf must be served.
+    #[schemars(extend("x-plumb" = "cert"))]
     pub leaf: Option<String>,
     /// The chain must be valid.
     pub trusted: Option<bool>,
@@ -588,9 +625,11 @@ pub struct TlsProbeExpect {
 pub struct L4Probe {
     /// Names the check, and the canary it carries.
     #[serde(default)]
+    #[schemars(extend("x-plumb" = "defines-probe"))]
     pub id: Option<Id>,
     /// From where.
     #[serde(default = "client")]
+    #[schemars(extend("x-plumb" = "vantage"))]
     pub from: Vantage,
     /// Where to.
     pub to: Target,
@@ -622,9 +661,11 @@ pub struct L4Expect {
 pub struct PingProbe {
     /// Names the check.
     #[serde(default)]
+    #[schemars(extend("x-plumb" = "defines-probe"))]
     pub id: Option<Id>,
     /// From where.
     #[serde(default = "client")]
+    #[schemars(extend("x-plumb" = "vantage"))]
     pub from: Vantage,
     /// Where to.
     pub to: Target,
@@ -648,11 +689,14 @@ pub struct PingProbe {
 pub struct ArpProbe {
     /// Names the check.
     #[serde(default)]
+    #[schemars(extend("x-plumb" = "defines-probe"))]
     pub id: Option<Id>,
     /// From where.
     #[serde(default = "client")]
+    #[schemars(extend("x-plumb" = "vantage"))]
     pub from: Vantage,
     /// On which network.
+    #[schemars(extend("x-plumb" = "network"))]
     pub network: String,
     /// Whose address.
     pub to: Target,
@@ -684,8 +728,10 @@ pub struct ArpExpect {
 pub struct StatusProbe {
     /// Names the check.
     #[serde(default)]
+    #[schemars(extend("x-plumb" = "defines-probe"))]
     pub id: Option<Id>,
     /// `kind/name` or `kind/namespace/name`.
+    #[schemars(extend("x-plumb" = "resource"))]
     pub resource: String,
     /// What must be true.
     #[serde(default)]
@@ -712,6 +758,7 @@ pub struct StatusExpect {
 pub struct LeaseProbe {
     /// Names the check.
     #[serde(default)]
+    #[schemars(extend("x-plumb" = "defines-lease"))]
     pub id: Option<Id>,
     /// The Service, by `name` or `namespace/name`.
     pub service: String,
@@ -727,8 +774,10 @@ pub struct LeaseExpect {
     /// There is a holder (true) or none (false, also when the lease does not exist).
     pub held: Option<bool>,
     /// The holder is one of these nodes.
+    #[schemars(extend("x-plumb" = "node"))]
     pub holder: Vec<NodeRef>,
     /// The holder is not the one an earlier lease step (id) saw.
+    #[schemars(extend("x-plumb" = "lease"))]
     pub not_as_in: Option<Id>,
     /// `spec.leaseDurationSeconds`.
     pub duration_seconds: Option<u32>,
@@ -760,8 +809,10 @@ pub enum Probe {
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Eventually {
     /// Names the check.
+    #[schemars(extend("x-plumb" = "defines-probe"))]
     pub id: Id,
     /// Limit.
+    #[schemars(extend("x-plumb" = "span"))]
     pub within: Span,
     /// What is probed, with its `expect`.
     pub probe: Probe,
@@ -786,11 +837,14 @@ pub enum Role {
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Consistently {
     /// Names the check.
+    #[schemars(extend("x-plumb" = "defines-probe"))]
     pub id: Id,
     /// How long.
+    #[schemars(extend("x-plumb" = "span"))]
     pub r#for: Span,
     /// Time between two probes.
     #[serde(default = "hundred_ms")]
+    #[schemars(extend("x-plumb" = "span"))]
     pub every: Span,
     /// What is probed, with its `expect`.
     pub probe: Probe,
@@ -802,12 +856,16 @@ pub struct Consistently {
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Never {
     /// Names the check.
+    #[schemars(extend("x-plumb" = "defines-step"))]
     pub id: Id,
     /// The probe (id) whose canary it is.
+    #[schemars(extend("x-plumb" = "probe"))]
     pub canary: Id,
     /// The capture (id) that must not have it.
+    #[schemars(extend("x-plumb" = "capture"))]
     pub r#in: Id,
     /// The capture (id) that must have it, as positive control.
+    #[schemars(extend("x-plumb" = "capture"))]
     pub seen_in: Id,
     /// What must be in `in` instead.
     #[serde(default)]
@@ -834,11 +892,14 @@ pub enum Ciphertext {
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Count {
     /// Names the check.
+    #[schemars(extend("x-plumb" = "defines-step"))]
     pub id: Id,
     /// The watch (id).
+    #[schemars(extend("x-plumb" = "watch"))]
     pub r#in: Id,
     /// Frames with the canary of this probe (id), in the clear or inside VXLAN.
     #[serde(default)]
+    #[schemars(extend("x-plumb" = "probe"))]
     pub canary: Option<Id>,
     /// Gratuitous ARP frames (RFC 5227) for the address.
     #[serde(default)]
@@ -860,10 +921,12 @@ pub struct Count {
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Distribution {
     /// Names the check.
+    #[schemars(extend("x-plumb" = "defines-probe"))]
     pub id: Id,
     /// The request (its `expect` and `count` are not used).
     pub probe: HttpProbe,
     /// Weights by backend id.
+    #[schemars(extend("x-plumb-keys" = "backend"))]
     pub weights: BTreeMap<String, u32>,
     /// Requests in all; absent = as many as the stated power needs.
     #[serde(default)]
@@ -873,6 +936,7 @@ pub struct Distribution {
     pub alpha: Option<f64>,
     /// The wrong split that must be found, by backend id; default: 5 points moved from the heaviest to the lightest.
     #[serde(default)]
+    #[schemars(extend("x-plumb-keys" = "backend"))]
     pub against: Option<BTreeMap<String, u32>>,
     /// The probability of finding it; default 0.97.
     #[serde(default)]
@@ -901,13 +965,17 @@ pub enum ConnectionUse {
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Downtime {
     /// Names the check.
+    #[schemars(extend("x-plumb" = "defines-step"))]
     pub id: Id,
     /// The watch (id).
+    #[schemars(extend("x-plumb" = "watch"))]
     pub of: Id,
     /// At least (a gap must be there: the disruption was real).
     #[serde(default)]
+    #[schemars(extend("x-plumb" = "span"))]
     pub min: Option<Span>,
     /// At most.
+    #[schemars(extend("x-plumb" = "span"))]
     pub max: Span,
 }
 
@@ -916,8 +984,10 @@ pub struct Downtime {
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct FaultCase {
     /// Name of the fault (`plumb faults`).
+    #[schemars(extend("x-plumb" = "fault"))]
     pub fault: String,
     /// The checks (ids) that must turn from green; everything else stays as it is.
+    #[schemars(extend("x-plumb" = "check"))]
     pub turns: Vec<Id>,
     /// `fail` (default) or `unknown` (the control caught it).
     #[serde(default)]
@@ -952,6 +1022,7 @@ pub struct Variant {
     pub replace: Vec<Step>,
     /// Checks (by id) that are not made.
     #[serde(default)]
+    #[schemars(extend("x-plumb" = "check"))]
     pub drop: Vec<Id>,
     /// Helm values on top.
     #[serde(default)]
@@ -967,6 +1038,7 @@ pub struct When {
     /// Profile name.
     pub profile: Option<String>,
     /// Cilium version range, for example `>=1.18, <1.20`.
+    #[schemars(extend("x-plumb" = "version-range"))]
     pub cilium: Option<String>,
 }
 
