@@ -18,6 +18,10 @@ pub mod plan;
 
 pub mod probe;
 
+pub mod frames;
+
 pub mod evidence;
+
+pub mod statistics;
 
 pub mod verdict;
