@@ -7,6 +7,8 @@ pub mod settings;
 
 pub mod fault;
 
+pub mod chance;
+
 pub mod packet;
 
 pub mod l2;

@@ -15,6 +15,7 @@ use tokio::time::Instant;
 use super::election::{Election, Record, Write};
 use super::policy::Entry;
 use super::responder::Responder;
+use crate::chance::Chance;
 use crate::fault::Fault;
 use crate::settings::{L2Settings, NodeContext};
 
@@ -62,7 +63,7 @@ impl Candidate {
             }
             let wanted = entries.borrow_and_update().clone();
             self.speak(wanted).await;
-            let pause = self.election.pause(self.chance.next());
+            let pause = self.election.pause(self.chance.unit());
             // The retry period is part of the specification of the election, not a wait for something.
             if let Ok(Err(_)) = tokio::time::timeout(pause, entries.changed()).await {
                 break;
@@ -174,23 +175,4 @@ fn record(lease: &Lease) -> Record {
 /// `leaseDurationSeconds` is whole; less than a second counts as one (client-go).
 fn whole_seconds(span: Duration) -> i32 {
     i32::try_from(span.as_secs().max(1)).unwrap_or(i32::MAX)
-}
-
-/// Jitter from the seed: SplitMix64 over the seed and the candidate's name.
-#[derive(Debug, Clone)]
-struct Chance(u64);
-
-impl Chance {
-    fn new(seed: u64, name: &str) -> Chance {
-        Chance(name.bytes().fold(seed, |state, byte| (state ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3)))
-    }
-
-    /// In 0..1.
-    fn next(&mut self) -> f64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        ((z ^ (z >> 31)) >> 11) as f64 / (1u64 << 53) as f64
-    }
 }

@@ -1,7 +1,35 @@
-//! Services: cluster addresses and LoadBalancer addresses become proxies in this node's network namespace.
+//! Services: cluster addresses, external addresses and LoadBalancer addresses become proxies in this node's network namespace.
+//!
+//! Every node serves every Service, whoever answers ARP for its address, as with kube-proxy replacement. Addresses of Gateways are
+//! made local here too; the Gateway's data plane listens on them. ICMP to a Service address is not modelled.
 
-use crate::settings::NodeContext;
+mod frontends;
+
+mod proxy;
+
+mod vip;
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures::{StreamExt, stream};
+use k8s_openapi::api::core::v1::Service;
+use k8s_openapi::api::discovery::v1::EndpointSlice;
+use kube::Api;
+use kube::runtime::{WatchStreamExt, reflector, watcher};
+use tokio::net::{TcpListener, UdpSocket};
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
+
+use self::frontends::{Frontend, Protocol, Wanted};
+use self::vip::Vips;
+use crate::chance::Chance;
+use crate::settings::NodeContext;
+
+/// Pause before a frontend that could not listen is tried again.
+const AGAIN: Duration = Duration::from_millis(200);
 
 /// Why the Service proxy ended before it was told to.
 #[derive(Debug, thiserror::Error)]
@@ -11,12 +39,84 @@ pub enum ServiceError {
     Netlink(#[source] std::io::Error),
 }
 
-/// Serves every Service that is not a Gateway's until `cancel`.
+/// Serves every Service until `cancel`, but those of Gateways.
 ///
 /// # Errors
 /// When there is no netlink socket.
 pub async fn run(client: kube::Client, ctx: NodeContext, cancel: CancellationToken) -> Result<(), ServiceError> {
-    let _ = (client, ctx);
-    cancel.cancelled().await;
+    let vips = Vips::open().map_err(ServiceError::Netlink)?;
+    let (services, service_writer) = reflector::store::<Service>();
+    let (slices, slice_writer) = reflector::store::<EndpointSlice>();
+    let config = watcher::Config::default;
+    let service_events = reflector(service_writer, watcher(Api::all(client.clone()), config())).default_backoff();
+    let slice_events = reflector(slice_writer, watcher(Api::all(client), config())).default_backoff();
+    let mut changes = std::pin::pin!(stream::select(service_events.map(|event| event.is_ok()), slice_events.map(|event| event.is_ok())));
+    let mut node = Node { vips, open: BTreeMap::new(), chance: Arc::new(Chance::new(ctx.seed, &format!("service {}", ctx.name))) };
+    let mut settled = true;
+    loop {
+        let change = async {
+            match settled {
+                true => changes.next().await,
+                // An address may still be on its way to `lo`, or a port be taken for a moment.
+                false => tokio::time::timeout(AGAIN, changes.next()).await.unwrap_or(Some(true)),
+            }
+        };
+        let Some(Some(changed)) = cancel.run_until_cancelled(change).await else { break };
+        if changed {
+            let (services, slices) = (services.state(), slices.state());
+            let slices: Vec<&EndpointSlice> = slices.iter().map(Arc::as_ref).collect();
+            settled = node.serve(frontends::wanted(services.iter().map(Arc::as_ref), &slices)).await;
+        }
+    }
     Ok(())
+}
+
+struct Node {
+    vips: Vips,
+    open: BTreeMap<Frontend, Open>,
+    chance: Arc<Chance>,
+}
+
+/// A frontend that listens; dropping it ends listening.
+struct Open {
+    endpoints: watch::Sender<Vec<SocketAddr>>,
+    _cancel: tokio_util::sync::DropGuard,
+}
+
+impl Node {
+    /// Makes exactly this served; whether all of it is.
+    async fn serve(&mut self, wanted: Wanted) -> bool {
+        self.open.retain(|frontend, _| wanted.frontends.contains_key(frontend));
+        self.vips.set(&wanted.addresses).await;
+        let mut whole = true;
+        for (frontend, endpoints) in wanted.frontends {
+            if let Some(open) = self.open.get(&frontend) {
+                open.endpoints.send_if_modified(|now| std::mem::replace(now, endpoints.clone()) != endpoints);
+                continue;
+            }
+            match listen(frontend, endpoints, self.chance.clone()).await {
+                Ok(open) => {
+                    self.open.insert(frontend, open);
+                }
+                Err(_) => whole = false,
+            }
+        }
+        whole
+    }
+}
+
+async fn listen(frontend: Frontend, endpoints: Vec<SocketAddr>, chance: Arc<Chance>) -> std::io::Result<Open> {
+    let (sender, receiver) = watch::channel(endpoints);
+    let cancel = CancellationToken::new();
+    match frontend.protocol {
+        Protocol::Tcp => {
+            let listener = TcpListener::bind(frontend.address).await?;
+            tokio::spawn(proxy::tcp(listener, receiver, chance, cancel.clone()));
+        }
+        Protocol::Udp => {
+            let socket = UdpSocket::bind(frontend.address).await?;
+            tokio::spawn(proxy::udp(socket, receiver, chance, cancel.clone()));
+        }
+    }
+    Ok(Open { endpoints: sender, _cancel: cancel.drop_guard() })
 }
