@@ -1,46 +1,261 @@
-//! What a provider can do and what a scenario needs. Data and pure comparison.
+//! What a provider can do and what a scenario needs, as data, and the comparison of the two.
+//!
+//! The planner asks here and nowhere else; a provider that learns something changes its row.
 
-/// A fault and where it can be switched on; the names are those of the reference network (`plumb faults`).
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct FaultName {
-    /// Name on the command line.
-    pub name: &'static str,
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde_json::Value;
+
+use crate::scenario::model::{NodeAction, Scenario, Step, Watch};
+
+/// What a provider can do.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Capability {
+    /// `refnet`, `kind`, `kubeconfig`.
+    pub provider: String,
+    /// Kinds of vantage points: `client`, `node`, `pod`.
+    pub vantages: BTreeSet<&'static str>,
+    /// What it can do to a node.
+    pub node_actions: BTreeSet<Action>,
+    /// Whether frames can be captured at its vantage points.
+    pub capture: bool,
+    /// Whether nodes can have further networks beside the node network.
+    pub second_networks: bool,
+    /// Whether it makes the nodes, so that a lab can ask for a number of them.
+    pub makes_nodes: bool,
+    /// Virtual addresses it keeps free on each network.
+    pub virtual_addresses: u32,
+    /// Faults it can switch on.
+    pub faults: &'static [&'static str],
+    /// Helm values whose effect it has; `None` = all, because the product itself runs there.
+    pub modelled: Option<&'static [&'static str]>,
+}
+
+/// [`NodeAction`] as a key of a set.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Action {
+    /// Power cut.
+    Stop,
+    /// Power on again.
+    Start,
+    /// Freeze its processes.
+    Pause,
+    /// Thaw them.
+    Resume,
+}
+
+impl From<NodeAction> for Action {
+    fn from(action: NodeAction) -> Action {
+        match action {
+            NodeAction::Stop => Action::Stop,
+            NodeAction::Start => Action::Start,
+            NodeAction::Pause => Action::Pause,
+            NodeAction::Resume => Action::Resume,
+        }
+    }
+}
+
+/// The keys the reference network reads (`harness/refnet/src/settings.rs`). Whatever else a flag set holds has no effect there and
+/// is named in every report: how Cilium finds the API server, how often its operator runs, what its Envoy may do.
+const REFNET_VALUES: &[&str] = &[
+    "devices",
+    "encryption.enabled",
+    "encryption.nodeEncryption",
+    "encryption.type",
+    "gatewayAPI.enableAlpn",
+    "gatewayAPI.enabled",
+    "gatewayAPI.hostNetwork.enabled",
+    "kubeProxyReplacement",
+    "l2announcements.enabled",
+    "l2announcements.leaseDuration",
+    "l2announcements.leaseRenewDeadline",
+    "l2announcements.leaseRetryPeriod",
+];
+
+impl Capability {
+    /// The reference network.
+    pub fn refnet() -> Capability {
+        Capability {
+            provider: "refnet".to_owned(),
+            vantages: ["client", "node", "pod"].into(),
+            node_actions: [Action::Stop, Action::Start, Action::Pause, Action::Resume].into(),
+            capture: true,
+            second_networks: true,
+            makes_nodes: true,
+            virtual_addresses: 31,
+            faults: FAULTS,
+            modelled: Some(REFNET_VALUES),
+        }
+    }
+
+    /// Clusters made by kind, with real Cilium.
+    pub fn kind() -> Capability {
+        Capability { provider: "kind".to_owned(), faults: &[], modelled: None, ..Capability::refnet() }
+    }
+
+    /// A cluster that already runs; the agent runs there as a DaemonSet and as Pods.
+    pub fn kubeconfig() -> Capability {
+        Capability {
+            provider: "kubeconfig".to_owned(),
+            vantages: ["node", "pod"].into(),
+            node_actions: BTreeSet::new(),
+            capture: true,
+            second_networks: false,
+            makes_nodes: false,
+            virtual_addresses: 0,
+            faults: &[],
+            modelled: None,
+        }
+    }
+
+    /// The provider of this name.
+    pub fn named(provider: &str) -> Option<Capability> {
+        match provider {
+            "refnet" => Some(Capability::refnet()),
+            "kind" => Some(Capability::kind()),
+            "kubeconfig" => Some(Capability::kubeconfig()),
+            _ => None,
+        }
+    }
+
+    /// Whether a value in force has its effect here.
+    pub fn models(&self, key: &str, value: &Value) -> bool {
+        let Some(modelled) = self.modelled else { return true };
+        let is = |text: &str| value.as_str().map_or_else(|| value.to_string() == text, |value| value == text);
+        match key {
+            // Services are always served without kube-proxy there; nothing else can be asked for.
+            "kubeProxyReplacement" => is("true"),
+            "encryption.type" => is("wireguard"),
+            _ => modelled.contains(&key),
+        }
+    }
+
+    /// Values in force that have no effect here, as `key=value`.
+    pub fn unmodelled(&self, values: &BTreeMap<String, Value>) -> Vec<String> {
+        let text = |value: &Value| value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+        values.iter().filter(|(key, value)| !self.models(key, value)).map(|(key, value)| format!("{key}={}", text(value))).collect()
+    }
+
+    /// Everything a scenario needs and this provider lacks, each as a reason to skip.
+    pub fn lacks(&self, needs: &BTreeSet<Need>) -> Vec<String> {
+        needs.iter().filter(|need| !self.has(need)).map(|need| format!("{} has no {}", self.provider, need.words())).collect()
+    }
+
+    fn has(&self, need: &Need) -> bool {
+        match need {
+            Need::Vantage(kind) => self.vantages.contains(kind),
+            Need::Node(action) => self.node_actions.contains(action),
+            Need::Capture => self.capture,
+            Need::SecondNetwork => self.second_networks,
+            Need::VirtualAddress => self.virtual_addresses > 0,
+        }
+    }
+}
+
+/// Something a scenario needs.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Need {
+    /// A kind of vantage point.
+    Vantage(&'static str),
+    /// Something done to a node.
+    Node(Action),
+    /// Captures.
+    Capture,
+    /// A network beside the node network.
+    SecondNetwork,
+    /// Addresses of a network that nobody else has.
+    VirtualAddress,
+}
+
+impl Need {
+    fn words(&self) -> String {
+        match self {
+            Need::Vantage("client") => "outside client".to_owned(),
+            Need::Vantage(kind) => format!("vantage point on a {kind}"),
+            Need::Node(action) => format!("way to {} a node", format!("{action:?}").to_lowercase()),
+            Need::Capture => "capture".to_owned(),
+            Need::SecondNetwork => "second network".to_owned(),
+            Need::VirtualAddress => "range of virtual addresses".to_owned(),
+        }
+    }
+}
+
+/// What a scenario needs, from its lab and its steps. `virtual_addresses`: whether a manifest asks for one.
+pub fn needs(scenario: &Scenario, virtual_addresses: bool) -> BTreeSet<Need> {
+    let mut needs = BTreeSet::new();
+    if scenario.lab.networks.len() > 1 {
+        needs.insert(Need::SecondNetwork);
+    }
+    if virtual_addresses {
+        needs.insert(Need::VirtualAddress);
+    }
+    for step in scenario.every_step() {
+        needs.extend(step.from().and_then(vantage));
+        match step {
+            Step::Node(step) => {
+                needs.insert(Need::Node(step.action.into()));
+            }
+            Step::During(during) => during.watch.values().for_each(|watch| of_watch(watch, &mut needs)),
+            _ => {}
+        }
+    }
+    needs
+}
+
+fn of_watch(watch: &Watch, needs: &mut BTreeSet<Need>) {
+    match watch {
+        Watch::Capture(capture) => {
+            needs.insert(Need::Capture);
+            needs.extend(vantage(&capture.on));
+        }
+        Watch::Arp(arp) => needs.extend(vantage(&arp.from)),
+        Watch::Load(load) => needs.extend(vantage(&load.from)),
+    }
+}
+
+fn vantage(text: &str) -> Option<Need> {
+    match text.split('/').next() {
+        Some("client") => Some(Need::Vantage("client")),
+        Some("node") => Some(Need::Vantage("node")),
+        Some("pod") => Some(Need::Vantage("pod")),
+        _ => None,
+    }
 }
 
 /// Every fault there is, in the order of the reference network's table; a test of the root package keeps the two equal.
-pub const FAULTS: &[FaultName] = &[
-    FaultName { name: "encryption-off" },
-    FaultName { name: "encryption-one-way" },
-    FaultName { name: "encryption-pod-to-node-leaks" },
-    FaultName { name: "encryption-first-packets-leak" },
-    FaultName { name: "encryption-terminating-pod-leaks" },
-    FaultName { name: "encryption-replies-leak" },
-    FaultName { name: "capture-blind" },
-    FaultName { name: "capture-wrong-interface" },
-    FaultName { name: "capture-drops" },
-    FaultName { name: "weights-swapped" },
-    FaultName { name: "weights-85-15" },
-    FaultName { name: "weights-sticky-by-client" },
-    FaultName { name: "weights-zero-leaks" },
-    FaultName { name: "tls-terminates-passthrough" },
-    FaultName { name: "tls-passes-through-terminate" },
-    FaultName { name: "tls-man-in-the-middle" },
-    FaultName { name: "cert-wrong" },
-    FaultName { name: "cert-expired" },
-    FaultName { name: "cert-other-host" },
-    FaultName { name: "sni-default-certificate" },
-    FaultName { name: "route-stale-on-one-node" },
-    FaultName { name: "route-without-grant" },
-    FaultName { name: "gateway-no-address" },
-    FaultName { name: "gateway-programmed-not-listening" },
-    FaultName { name: "forwarded-proto-missing" },
-    FaultName { name: "backend-wrong-id" },
-    FaultName { name: "arp-two-answerers" },
-    FaultName { name: "arp-two-after-pause" },
-    FaultName { name: "arp-not-lease-holder" },
-    FaultName { name: "arp-no-gratuitous" },
-    FaultName { name: "arp-held-but-silent" },
-    FaultName { name: "arp-until-touched" },
-    FaultName { name: "failover-twice-too-slow" },
-    FaultName { name: "arp-wrong-interface" },
+pub const FAULTS: &[&str] = &[
+    "encryption-off",
+    "encryption-one-way",
+    "encryption-pod-to-node-leaks",
+    "encryption-first-packets-leak",
+    "encryption-terminating-pod-leaks",
+    "encryption-replies-leak",
+    "capture-blind",
+    "capture-wrong-interface",
+    "capture-drops",
+    "weights-swapped",
+    "weights-85-15",
+    "weights-sticky-by-client",
+    "weights-zero-leaks",
+    "tls-terminates-passthrough",
+    "tls-passes-through-terminate",
+    "tls-man-in-the-middle",
+    "cert-wrong",
+    "cert-expired",
+    "cert-other-host",
+    "sni-default-certificate",
+    "route-stale-on-one-node",
+    "route-without-grant",
+    "gateway-no-address",
+    "gateway-programmed-not-listening",
+    "forwarded-proto-missing",
+    "backend-wrong-id",
+    "arp-two-answerers",
+    "arp-two-after-pause",
+    "arp-not-lease-holder",
+    "arp-no-gratuitous",
+    "arp-held-but-silent",
+    "arp-until-touched",
+    "failover-twice-too-slow",
+    "arp-wrong-interface",
 ];

@@ -10,6 +10,8 @@ pub mod duration;
 
 pub mod version;
 
+pub mod values;
+
 pub mod profile;
 
 pub mod capability;

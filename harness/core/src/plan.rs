@@ -2,7 +2,11 @@
 //!
 //! Only the planner decides skips and limits. With the plan and the evidence a verdict can be judged again anywhere.
 
+mod manifests;
 pub mod placeholders;
+mod planner;
+
+pub use planner::{PlanError, PlanErrors, PlanInput, plan};
 
 use std::collections::BTreeMap;
 
@@ -56,6 +60,45 @@ pub enum Disposition {
     Run,
     /// Skip it; every reason.
     Skip(Vec<String>),
+}
+
+/// Why a plan cannot be read.
+#[derive(Debug, thiserror::Error)]
+pub enum ReadError {
+    /// A newer release wrote it.
+    #[error("read a plan of version {version}: this program reads up to {PLAN}\nhint: a newer release of plumb wrote it")]
+    Newer {
+        /// Version it has.
+        version: u64,
+    },
+    /// It is not a plan.
+    #[error("read a plan: {0}")]
+    Malformed(#[from] serde_json::Error),
+}
+
+/// Reads `plan.json`.
+///
+/// # Errors
+/// Text that is no plan, or one of a newer version.
+pub fn read(text: &str) -> Result<Plan, ReadError> {
+    #[derive(Deserialize)]
+    struct Head {
+        version: u64,
+    }
+    let head: Head = serde_json::from_str(text)?;
+    if head.version > u64::from(PLAN) {
+        return Err(ReadError::Newer { version: head.version });
+    }
+    Ok(serde_json::from_str(text)?)
+}
+
+impl Plan {
+    /// `plan.json`: the same plan gives the same bytes.
+    pub fn to_json(&self) -> String {
+        let mut text = serde_json::to_string_pretty(self).expect("a plan is made of plain values");
+        text.push('\n');
+        text
+    }
 }
 
 /// Limits, in milliseconds unless a name says otherwise. A wait never takes one from anywhere else.

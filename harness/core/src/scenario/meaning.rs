@@ -41,7 +41,7 @@ pub(super) fn check(meaning: &str, text: &str, place: &Place, world: &World) -> 
         "cert" => return known("certificate", world.certs.iter().map(String::as_str).collect()),
         "network" => return known("network of the lab", world.networks.iter().map(String::as_str).collect()),
         "node-name" => return known("node", world.nodes.iter().map(String::as_str).collect()),
-        "fault" => return known("fault", crate::capability::FAULTS.iter().map(|fault| fault.name).collect()),
+        "fault" => return known("fault", crate::capability::FAULTS.to_vec()),
         "node" => node(text, place, world),
         "vantage" => vantage(text, place, world),
         "pod" => pod(text, place, world),

@@ -12,6 +12,7 @@ mod meaning;
 mod names;
 mod rules;
 pub(crate) mod shape;
+mod steps;
 pub(crate) mod tree;
 mod world;
 

@@ -143,10 +143,25 @@ pub(crate) fn shorten(text: &str) -> String {
 /// # Errors
 /// Text that is not YAML, is too large, or holds more than one document.
 pub(crate) fn read(text: &str) -> Result<Node, Mistake> {
-    let top = Place { line: 1, column: 1, span: 0..0 };
+    sound(text)?;
+    serde_saphyr::from_str_with_options::<Node>(text, options()).map_err(|error| malformed(&error))
+}
+
+/// Reads every document; empty ones are left out.
+///
+/// # Errors
+/// As [`read`], except that there may be many.
+pub(crate) fn read_all(text: &str) -> Result<Vec<Node>, Mistake> {
+    sound(text)?;
+    serde_saphyr::from_multiple_with_options::<Node>(text, options()).map_err(|error| malformed(&error))
+}
+
+const TOP: Place = Place { line: 1, column: 1, span: 0..0 };
+
+fn sound(text: &str) -> Result<(), Mistake> {
     if text.len() > BYTES_MAX {
         let message = format!("the file has {} bytes, at most {BYTES_MAX} are read", text.len());
-        return Err(top.mistake(message, None));
+        return Err(TOP.mistake(message, None));
     }
     if let Some(at) = text.find('\0') {
         let before = &text[..at];
@@ -155,6 +170,10 @@ pub(crate) fn read(text: &str) -> Result<Node, Mistake> {
         let place = Place { line, column, span: at..at + 1 };
         return Err(place.mistake("the file holds a NUL byte, expected text", None));
     }
+    Ok(())
+}
+
+fn options() -> serde_saphyr::Options {
     let mut budget = serde_saphyr::Budget::default();
     budget.max_depth = 48;
     budget.max_nodes = 50_000;
@@ -169,10 +188,12 @@ pub(crate) fn read(text: &str) -> Result<Node, Mistake> {
     options.with_snippet = false;
     options.alias_limits.max_total_replayed_events = 50_000;
     options.alias_limits.max_replay_stack_depth = 16;
-    serde_saphyr::from_str_with_options::<Node>(text, options).map_err(|error| {
-        let place = error.location().map(|at| Place::of(&at)).unwrap_or(top);
-        place.mistake(format!("read the file as YAML: {}", first_line(&error.without_snippet().to_string())), None)
-    })
+    options
+}
+
+fn malformed(error: &serde_saphyr::Error) -> Mistake {
+    let place = error.location().map(|at| Place::of(&at)).unwrap_or(TOP);
+    place.mistake(format!("read the file as YAML: {}", first_line(&error.without_snippet().to_string())), None)
 }
 
 /// The parser's words without the place it appends; ours is put beside it.
