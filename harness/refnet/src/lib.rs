@@ -22,3 +22,5 @@ pub mod control;
 pub mod gateway;
 
 pub mod service;
+
+mod socket;

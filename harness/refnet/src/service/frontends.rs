@@ -80,7 +80,7 @@ fn protocol(port: &ServicePort) -> Option<Protocol> {
 }
 
 /// Ready endpoints of a Service's port: the slices that carry its name, the port of the same name.
-fn endpoints(service: &Service, port: &ServicePort, slices: &[&EndpointSlice]) -> Vec<SocketAddr> {
+pub(crate) fn endpoints(service: &Service, port: &ServicePort, slices: &[&EndpointSlice]) -> Vec<SocketAddr> {
     let name = service.metadata.name.as_deref().unwrap_or_default();
     let mut found = BTreeSet::new();
     for slice in slices.iter().filter(|slice| belongs(slice, service.metadata.namespace.as_deref(), name)) {

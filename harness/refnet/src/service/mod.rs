@@ -19,14 +19,15 @@ use k8s_openapi::api::core::v1::Service;
 use k8s_openapi::api::discovery::v1::EndpointSlice;
 use kube::Api;
 use kube::runtime::{WatchStreamExt, reflector, watcher};
-use tokio::net::{TcpListener, UdpSocket};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
+pub(crate) use self::frontends::endpoints;
 use self::frontends::{Frontend, Protocol, Wanted};
 use self::vip::Vips;
 use crate::chance::Chance;
 use crate::settings::NodeContext;
+use crate::socket;
 
 /// Pause before a frontend that could not listen is tried again.
 const AGAIN: Duration = Duration::from_millis(200);
@@ -94,7 +95,7 @@ impl Node {
                 open.endpoints.send_if_modified(|now| std::mem::replace(now, endpoints.clone()) != endpoints);
                 continue;
             }
-            match listen(frontend, endpoints, self.chance.clone()).await {
+            match listen(frontend, endpoints, self.chance.clone()) {
                 Ok(open) => {
                     self.open.insert(frontend, open);
                 }
@@ -105,16 +106,16 @@ impl Node {
     }
 }
 
-async fn listen(frontend: Frontend, endpoints: Vec<SocketAddr>, chance: Arc<Chance>) -> std::io::Result<Open> {
+fn listen(frontend: Frontend, endpoints: Vec<SocketAddr>, chance: Arc<Chance>) -> std::io::Result<Open> {
     let (sender, receiver) = watch::channel(endpoints);
     let cancel = CancellationToken::new();
     match frontend.protocol {
         Protocol::Tcp => {
-            let listener = TcpListener::bind(frontend.address).await?;
+            let listener = socket::listen(frontend.address)?;
             tokio::spawn(proxy::tcp(listener, receiver, chance, cancel.clone()));
         }
         Protocol::Udp => {
-            let socket = UdpSocket::bind(frontend.address).await?;
+            let socket = socket::bind_udp(frontend.address)?;
             tokio::spawn(proxy::udp(socket, receiver, chance, cancel.clone()));
         }
     }

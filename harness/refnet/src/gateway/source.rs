@@ -1,0 +1,106 @@
+//! Mirrors of everything the translation reads.
+
+use std::net::Ipv4Addr;
+
+use k8s_openapi::api::core::v1::{Namespace, Node, Secret, Service};
+use k8s_openapi::api::discovery::v1::EndpointSlice;
+use kube::core::DynamicObject;
+use kube::{Api, Client};
+use serde::de::DeserializeOwned;
+use tokio_util::sync::CancellationToken;
+
+use super::model::World;
+use super::objects::{Item, resource};
+use crate::fault::FaultSet;
+use crate::mirror::{Mirror, Pulse};
+
+/// Mirrors of everything the translation reads.
+#[derive(Debug, Clone)]
+pub struct Source {
+    classes: Mirror<DynamicObject>,
+    gateways: Mirror<DynamicObject>,
+    http_routes: Mirror<DynamicObject>,
+    tls_routes: Mirror<DynamicObject>,
+    tls_routes_v1: Mirror<DynamicObject>,
+    grants: Mirror<DynamicObject>,
+    services: Mirror<Service>,
+    slices: Mirror<EndpointSlice>,
+    secrets: Mirror<Secret>,
+    namespaces: Mirror<Namespace>,
+    nodes: Mirror<Node>,
+}
+
+impl Source {
+    /// Starts every watch.
+    pub fn follow(client: &Client, pulse: &Pulse, cancel: &CancellationToken) -> Source {
+        let dynamic = |version: &str, kind: &str, plural: &str| {
+            Mirror::follow(Api::all_with(client.clone(), &resource(version, kind, plural)), pulse.clone(), cancel.clone())
+        };
+        Source {
+            classes: dynamic("v1", "GatewayClass", "gatewayclasses"),
+            gateways: dynamic("v1", "Gateway", "gateways"),
+            http_routes: dynamic("v1", "HTTPRoute", "httproutes"),
+            tls_routes: dynamic("v1alpha2", "TLSRoute", "tlsroutes"),
+            tls_routes_v1: dynamic("v1", "TLSRoute", "tlsroutes"),
+            grants: dynamic("v1beta1", "ReferenceGrant", "referencegrants"),
+            services: Mirror::follow(Api::all(client.clone()), pulse.clone(), cancel.clone()),
+            slices: Mirror::follow(Api::all(client.clone()), pulse.clone(), cancel.clone()),
+            secrets: Mirror::follow(Api::all(client.clone()), pulse.clone(), cancel.clone()),
+            namespaces: Mirror::follow(Api::all(client.clone()), pulse.clone(), cancel.clone()),
+            nodes: Mirror::follow(Api::all(client.clone()), pulse.clone(), cancel.clone()),
+        }
+    }
+
+    /// Whether every first list has come.
+    pub fn synced(&self) -> bool {
+        let dynamic = [&self.classes, &self.gateways, &self.http_routes, &self.tls_routes, &self.tls_routes_v1, &self.grants];
+        dynamic.iter().all(|mirror| mirror.synced())
+            && self.services.synced()
+            && self.slices.synced()
+            && self.secrets.synced()
+            && self.namespaces.synced()
+            && self.nodes.synced()
+    }
+
+    /// The version TLSRoutes are written in: the newest that is served.
+    pub fn tls_route_version(&self) -> &'static str {
+        if self.tls_routes_v1.all().is_empty() { "v1alpha2" } else { "v1" }
+    }
+
+    /// Mirror of the Services.
+    pub fn services(&self) -> &Mirror<Service> {
+        &self.services
+    }
+
+    /// Mirror of the GatewayClasses.
+    pub fn classes(&self) -> &Mirror<DynamicObject> {
+        &self.classes
+    }
+
+    /// A snapshot.
+    pub fn world(&self, host_network: Option<Ipv4Addr>, faults: &FaultSet) -> World {
+        // A cluster that serves TLSRoute in both versions lists the same objects twice.
+        let tls_routes = match self.tls_route_version() {
+            "v1" => &self.tls_routes_v1,
+            _ => &self.tls_routes,
+        };
+        World {
+            classes: read(&self.classes),
+            gateways: read(&self.gateways),
+            http_routes: read(&self.http_routes),
+            tls_routes: read(tls_routes),
+            grants: read(&self.grants),
+            services: self.services.all(),
+            slices: self.slices.all(),
+            secrets: self.secrets.all(),
+            namespaces: self.namespaces.all(),
+            nodes: self.nodes.all(),
+            host_network,
+            faults: faults.clone(),
+        }
+    }
+}
+
+fn read<S: DeserializeOwned>(mirror: &Mirror<DynamicObject>) -> Vec<Item<S>> {
+    mirror.all().iter().filter_map(|object| Item::read(object)).collect()
+}
