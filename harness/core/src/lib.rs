@@ -4,6 +4,8 @@
 
 pub mod scenario;
 
+pub mod steps;
+
 pub mod mistakes;
 
 pub mod duration;
@@ -25,5 +27,7 @@ pub mod frames;
 pub mod evidence;
 
 pub mod statistics;
+
+pub mod sampling;
 
 pub mod verdict;

@@ -1,4 +1,14 @@
 //! Verdicts: what the evidence says of each check. Pure; the same plan and observations give the same bytes.
+//!
+//! [`holds`] says of one observation whether an expectation is met and is what live waits use too. The phrases a
+//! reason is made of are in [`phrases`].
+
+mod context;
+mod holds;
+pub mod phrases;
+
+pub use context::Context;
+pub use holds::{Blocker, holds};
 
 use serde::{Deserialize, Serialize};
 
