@@ -22,3 +22,9 @@ pub mod ledger;
 pub mod janitor;
 
 pub mod session;
+
+pub mod cluster;
+
+pub mod certs;
+
+pub mod backends;

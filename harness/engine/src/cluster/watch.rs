@@ -1,0 +1,93 @@
+//! Waiting for an object by watching it: every state is looked at once, and when the limit is reached the last states are known.
+
+use std::pin::pin;
+use std::time::Duration;
+
+use futures::StreamExt;
+use kube::runtime::{WatchStreamExt, watcher};
+use serde_json::Value;
+use tokio::time::Instant;
+
+use super::{ApiError, Call, Cluster, ResourceRef};
+
+/// What a look at a state says.
+pub enum Watched<T> {
+    /// This is what was waited for.
+    Yes(T),
+    /// Not yet; what blocks it, in words.
+    NotYet(String),
+}
+
+/// A wait that reached its limit.
+#[derive(Debug, Clone, Default)]
+pub struct WaitEnd {
+    /// What blocked it: the last states, newest last, at most 5, no two alike in a row.
+    pub last: Vec<String>,
+}
+
+impl Cluster {
+    /// Looks at every state of an object (`None` = it does not exist) until `look` is content or the limit is reached.
+    ///
+    /// A watch that breaks is begun again; what is not served yet is asked for again until the limit.
+    ///
+    /// # Errors
+    /// The outer one: the API cannot be reached at all. The inner one: the limit.
+    pub async fn wait<T>(
+        &self,
+        resource: &ResourceRef,
+        limit: Duration,
+        mut look: impl FnMut(Option<Value>) -> Watched<T>,
+    ) -> Result<Result<T, WaitEnd>, ApiError> {
+        let until = Instant::now() + limit;
+        let mut end = WaitEnd::default();
+        let what = Call { operation: "watch", object: resource.to_string() };
+        let api = loop {
+            match self.api(resource, &what).await {
+                Ok(api) => break api,
+                Err(ApiError::Refused { code: 404, message, .. }) => match look(None) {
+                    Watched::Yes(found) => return Ok(Ok(found)),
+                    Watched::NotYet(_) => end.push(message),
+                },
+                Err(error) => return Err(error),
+            }
+            if Instant::now() >= until {
+                return Ok(Err(end));
+            }
+            // Discovery cannot be watched; asking again is all there is, and this is how often.
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        };
+        let mut states = pin!(watcher::watch_object(api, &resource.name).default_backoff());
+        loop {
+            let state = match tokio::time::timeout_at(until, states.next()).await {
+                Err(_) | Ok(None) => return Ok(Err(end)),
+                Ok(Some(Err(error))) => {
+                    end.push(format!("the watch broke: {}", super::chain(&error)));
+                    continue;
+                }
+                Ok(Some(Ok(state))) => state.as_ref().map(super::value).transpose()?,
+            };
+            match look(state) {
+                Watched::Yes(found) => return Ok(Ok(found)),
+                Watched::NotYet(blocked) => end.push(blocked),
+            }
+        }
+    }
+}
+
+impl WaitEnd {
+    /// Adds a state.
+    pub fn push(&mut self, state: String) {
+        if self.last.last() == Some(&state) {
+            return;
+        }
+        self.last.push(state);
+        if self.last.len() > 5 {
+            self.last.remove(0);
+        }
+    }
+
+    /// The last of them.
+    pub fn newest(&self) -> &str {
+        self.last.last().map_or("nothing was seen of it", String::as_str)
+    }
+}
