@@ -31,73 +31,10 @@ pub fn watches(steps: &[Step]) -> Vec<(&Id, &Watch)> {
 
 fn collect<'a>(steps: &'a [Step], named: &mut Vec<Named<'a>>) {
     for step in steps {
-        let id = step.given_id().cloned().unwrap_or_else(|| format!("{}-{}", step.verb(), named.len() + 1));
+        let id = step.id().map(str::to_owned).unwrap_or_else(|| format!("{}-{}", step.verb(), named.len() + 1));
         named.push(Named { id, step });
         if let Step::During(during) = step {
             collect(&during.steps, named);
-        }
-    }
-}
-
-impl Step {
-    /// The key it has in a scenario file.
-    pub fn verb(&self) -> &'static str {
-        match self {
-            Step::Apply(_) => "apply",
-            Step::Patch(_) => "patch",
-            Step::Delete(_) => "delete",
-            Step::Place(_) => "place",
-            Step::Node(_) => "node",
-            Step::During(_) => "during",
-            Step::Http(_) => "http",
-            Step::Tls(_) => "tls",
-            Step::L4(_) => "l4",
-            Step::Ping(_) => "ping",
-            Step::Arp(_) => "arp",
-            Step::Status(_) => "status",
-            Step::Lease(_) => "lease",
-            Step::Eventually(_) => "eventually",
-            Step::Consistently(_) => "consistently",
-            Step::Never(_) => "never",
-            Step::Count(_) => "count",
-            Step::Distribution(_) => "distribution",
-            Step::Downtime(_) => "downtime",
-        }
-    }
-
-    /// The id the scenario gives it.
-    pub fn given_id(&self) -> Option<&Id> {
-        match self {
-            Step::Apply(step) => step.id.as_ref(),
-            Step::Patch(step) => step.id.as_ref(),
-            Step::Delete(step) => step.id.as_ref(),
-            Step::Place(step) => step.id.as_ref(),
-            Step::Node(step) => step.id.as_ref(),
-            Step::During(_) => None,
-            Step::Http(step) => step.id.as_ref(),
-            Step::Tls(step) => step.id.as_ref(),
-            Step::L4(step) => step.id.as_ref(),
-            Step::Ping(step) => step.id.as_ref(),
-            Step::Arp(step) => step.id.as_ref(),
-            Step::Status(step) => step.id.as_ref(),
-            Step::Lease(step) => step.id.as_ref(),
-            Step::Eventually(step) => Some(&step.id),
-            Step::Consistently(step) => Some(&step.id),
-            Step::Never(step) => Some(&step.id),
-            Step::Count(step) => Some(&step.id),
-            Step::Distribution(step) => Some(&step.id),
-            Step::Downtime(step) => Some(&step.id),
-        }
-    }
-
-    /// Whether it carries an expectation: it gets a verdict of its own.
-    pub fn is_check(&self) -> bool {
-        match self {
-            Step::Apply(step) => step.expect_error.is_some(),
-            Step::Patch(_) | Step::Delete(_) | Step::Place(_) | Step::Node(_) | Step::During(_) => false,
-            Step::Eventually(_) | Step::Consistently(_) | Step::Never(_) => true,
-            Step::Count(_) | Step::Distribution(_) | Step::Downtime(_) => true,
-            other => ProbeRef::of(other).is_some_and(|probe| probe.expects()),
         }
     }
 }
