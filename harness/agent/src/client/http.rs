@@ -9,7 +9,9 @@ use bytes::Bytes;
 use futures::stream::{FuturesUnordered, StreamExt as _};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Uri};
 use http_body_util::Full;
-use plumb_core::probe::{Connection, Detail, Failure, HttpAnswer, HttpOp, HttpOutcome, HttpReport, HttpResult, HttpVersion, Item, OpError};
+use plumb_core::probe::{
+    Connection, Detail, Failure, FailureClass, HttpAnswer, HttpOp, HttpOutcome, HttpReport, HttpResult, HttpVersion, Item, OpError,
+};
 use tokio::time::Instant;
 
 use super::exchange::{Answer, HttpConnection, Progress, Way, micros};
@@ -139,17 +141,25 @@ impl<'a> Batch<'a> {
 
     async fn exchange(&self, kept: &mut Option<HttpConnection>, progress: &mut Progress) -> Result<Answer, Trouble> {
         if let Some(connection) = kept.as_mut()
-            && !connection.is_usable().await
+            && connection.is_usable().await
         {
-            *kept = None;
+            progress.local = connection.local;
+            let answered = connection.exchange(self.template.request(connection.is_http2()), progress).await;
+            match answered {
+                Err(failure) if self.was_too_late(&failure) => {}
+                answered => return answered.map_err(Trouble::Network),
+            }
         }
-        let connection = match kept {
-            Some(connection) => connection,
-            None => kept.insert(HttpConnection::open(&self.way, progress).await?),
-        };
-        progress.local = connection.local;
+        let connection = kept.insert(HttpConnection::open(&self.way, progress).await?);
         let request = self.template.request(connection.is_http2());
         connection.exchange(request, progress).await.map_err(Trouble::Network)
+    }
+
+    /// Whether a request on a used connection met its close on the way. That says nothing of the peer but that it closes idle connections, so
+    /// an idempotent request is sent again on a new one (RFC 9110 section 9.2.2); if the peer really fails, it fails there as well.
+    fn was_too_late(&self, failure: &Failure) -> bool {
+        let closed = matches!(failure.class, FailureClass::Closed | FailureClass::Reset);
+        closed && failure.phase == "request" && self.template.method.is_idempotent()
     }
 
     fn tally(&self, outcome: &Result<Answer, Failure>) {
