@@ -4,13 +4,35 @@
 //! It has no accounts and no RBAC: who has a certificate of the lab's authority may do everything. It runs no controllers: Pods,
 //! Deployments, Gateways and Leases are given meaning by the rest of the crate, which talks to it as any client does.
 
+mod admit;
+mod apply;
+mod body;
+mod discovery;
+mod fields;
+mod handle;
+mod kinds;
 mod listen;
+mod merge;
+mod names;
+mod object;
+mod openapi;
 mod pki;
+mod remove;
+mod request;
+mod respond;
+mod rules;
+mod schema;
+mod selector;
 mod service;
 mod status;
+mod store;
+mod subresource;
+mod watch;
+mod write;
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard};
 
+use serde_json::json;
 use tokio_util::sync::CancellationToken;
 
 pub use listen::{ServeError, Serving};
@@ -40,6 +62,7 @@ pub struct ApiServer {
 
 /// What every connection and in-process client shares.
 struct Inner {
+    store: Mutex<store::Store>,
     /// Ends every watch when the server stops.
     stopped: CancellationToken,
 }
@@ -49,8 +72,26 @@ impl ApiServer {
     ///
     /// # Errors
     /// A definition nobody knows.
-    pub fn new(_config: ApiConfig) -> Result<ApiServer, ConfigError> {
-        Ok(ApiServer { inner: Arc::new(Inner { stopped: CancellationToken::new() }) })
+    pub fn new(config: ApiConfig) -> Result<ApiServer, ConfigError> {
+        let mut store = store::Store::new();
+        let now = rfc3339(time::OffsetDateTime::now_utc().unix_timestamp());
+        let mut definitions = Vec::new();
+        for kind in kinds::served(&config.crds)? {
+            if kind.custom {
+                let experimental = format!("experimental/{}", kind.plural);
+                let channel = if config.crds.contains(&experimental) { "experimental" } else { "standard" };
+                definitions.push(kinds::definition_of(&kind, channel, &now));
+            }
+            store.serve(kind);
+        }
+        store.seed(
+            "namespaces",
+            ["default", "kube-node-lease", "kube-public", "kube-system"]
+                .map(|name| json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}})),
+            &now,
+        );
+        store.seed("customresourcedefinitions", definitions, &now);
+        Ok(ApiServer { inner: Arc::new(Inner { store: Mutex::new(store), stopped: CancellationToken::new() }) })
     }
 
     /// A tower service: `kube::Client::new(server.service(), "default")` is a client without a socket.
@@ -76,4 +117,18 @@ impl ApiServer {
     pub fn stop(&self) {
         self.inner.stopped.cancel();
     }
+}
+
+impl Inner {
+    /// The store. A panic under the lock cannot leave it half written: every change is one insertion.
+    fn lock(&self) -> MutexGuard<'_, store::Store> {
+        self.store.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+    }
+}
+
+/// Seconds since 1970 as the API writes moments.
+fn rfc3339(seconds: i64) -> String {
+    let format = &time::format_description::well_known::Rfc3339;
+    let moment = time::OffsetDateTime::from_unix_timestamp(seconds).unwrap_or(time::OffsetDateTime::UNIX_EPOCH);
+    moment.format(format).unwrap_or_else(|_| "1970-01-01T00:00:00Z".to_owned())
 }

@@ -8,11 +8,13 @@ use std::task::{Context, Poll};
 
 use bytes::Bytes;
 use http::{Request, Response};
-use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
+use http_body_util::{BodyExt, LengthLimitError, Limited};
 use tokio_util::sync::CancellationToken;
 
-use super::Inner;
+use super::handle::handle;
+use super::request::Call;
 use super::status::ApiError;
+use super::{Inner, respond};
 
 /// Largest request body, as the real API has it: 3 MiB.
 pub(super) const BODY_LIMIT: usize = 3 * 1024 * 1024;
@@ -44,16 +46,19 @@ impl ApiService {
         B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
     {
         if self.stopped.is_cancelled() {
-            return refusal(&ApiError::unavailable("the API server has stopped"));
+            return respond::refusal(&ApiError::unavailable("the API server has stopped"));
         }
-        let (_head, body) = request.into_parts();
-        let _body = match Limited::new(body, BODY_LIMIT).collect().await {
+        let (head, body) = request.into_parts();
+        let body = match Limited::new(body, BODY_LIMIT).collect().await {
             Ok(collected) => collected.to_bytes(),
-            Err(error) if error.is::<LengthLimitError>() => return refusal(&ApiError::too_large(BODY_LIMIT)),
-            Err(error) => return refusal(&ApiError::bad_request(format!("read the body: {error}"))),
+            Err(error) if error.is::<LengthLimitError>() => return respond::refusal(&ApiError::too_large(BODY_LIMIT)),
+            Err(error) => return respond::refusal(&ApiError::bad_request(format!("read the body: {error}"))),
         };
-        let _ = &self.inner;
-        refusal(&ApiError::no_path())
+        let query = head.uri.query().unwrap_or_default();
+        match Call::new(head.method, head.uri.path(), query, &head.headers, body) {
+            Ok(call) => handle(&self.inner, &call, &self.stopped),
+            Err(error) => respond::refusal(&error),
+        }
     }
 }
 
@@ -74,12 +79,4 @@ where
         let service = self.clone();
         Box::pin(async move { Ok(service.answer(request).await) })
     }
-}
-
-/// A `Status` as a response.
-fn refusal(error: &ApiError) -> Response<Body> {
-    let mut response = Response::new(Full::new(Bytes::from(error.status().to_string())).boxed_unsync());
-    *response.status_mut() = http::StatusCode::from_u16(error.code).unwrap_or(http::StatusCode::INTERNAL_SERVER_ERROR);
-    response.headers_mut().insert(http::header::CONTENT_TYPE, http::HeaderValue::from_static("application/json"));
-    response
 }

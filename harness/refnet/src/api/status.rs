@@ -173,6 +173,14 @@ impl ApiError {
         ApiError::plain(500, "InternalError", message)
     }
 
+    pub(crate) fn with_message(self, message: String) -> ApiError {
+        ApiError { message, ..self }
+    }
+
+    pub(crate) fn with_code(self, code: u16, reason: &'static str) -> ApiError {
+        ApiError { code, reason, ..self }
+    }
+
     pub(crate) fn about(mut self, group: &str, kind: &str, name: &str) -> ApiError {
         let causes = self.details.take().map(|d| d.causes).unwrap_or_default();
         self.details = Some(Box::new(Details { name: name.to_owned(), group: group.to_owned(), kind: kind.to_owned(), causes }));
