@@ -53,10 +53,10 @@ pub(super) fn check(name: &str, node: &Node, world: &World, out: Out<'_>) {
 fn scenario(node: &Node, out: Out<'_>) {
     format_version(node, u64::from(FORMAT), out);
     let intent = node.get("intent").and_then(|intent| Some((intent, intent.text()?)));
-    if let Some((intent, text)) = intent.filter(|(_, text)| !text.starts_with("Passes if and only if ")) {
+    if let Some((intent, text)) = intent.filter(|(_, text)| !text.starts_with("Passes if and only if")) {
         let begins: String = text.chars().take(30).collect();
         let message = format!("`intent` begins with `{}`", super::tree::shorten(&begins));
-        out.push(intent.place.mistake(message, Some("begin with `Passes if and only if `".to_owned())));
+        out.push(intent.place.mistake(message, Some("begin with `Passes if and only if`".to_owned())));
     }
     for key in ["steps", "covers"] {
         not_empty(node, key, &format!("`{key}` is empty: there is nothing to say about it"), out);

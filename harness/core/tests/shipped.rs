@@ -1,0 +1,102 @@
+//! The scenarios and profiles that ship with the program: every one is read, planned and described.
+
+#![allow(clippy::unwrap_used, reason = "tests")]
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use plumb_core::capability::Capability;
+use plumb_core::plan::{Disposition, PlanInput, plan};
+use plumb_core::profile::{self, Profile};
+use plumb_core::scenario::{self, model::Scenario};
+use plumb_core::values::Values;
+
+fn folder() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../scenarios")
+}
+
+fn folders() -> Vec<PathBuf> {
+    let entries = std::fs::read_dir(folder()).unwrap().map(|entry| entry.unwrap().path());
+    let mut found: Vec<PathBuf> = entries.filter(|path| path.join("scenario.yaml").is_file()).collect();
+    found.sort();
+    assert!(found.len() >= 7, "{} scenarios", found.len());
+    found
+}
+
+fn read(path: &Path) -> (String, Scenario, BTreeMap<String, String>) {
+    let name = path.file_name().unwrap().to_str().unwrap().to_owned();
+    let text = std::fs::read_to_string(path.join("scenario.yaml")).unwrap();
+    let scenario = scenario::parse(&format!("scenarios/{name}/scenario.yaml"), &text).unwrap_or_else(|mistakes| panic!("{mistakes}"));
+    let mut manifests = BTreeMap::new();
+    if let Ok(entries) = std::fs::read_dir(path.join("manifests")) {
+        for entry in entries {
+            let entry = entry.unwrap();
+            let file = format!("manifests/{}", entry.file_name().to_str().unwrap());
+            manifests.insert(file, std::fs::read_to_string(entry.path()).unwrap());
+        }
+    }
+    (name, scenario, manifests)
+}
+
+fn profiles() -> BTreeMap<String, Profile> {
+    let mut profiles = BTreeMap::new();
+    for entry in std::fs::read_dir(folder().join("profiles")).unwrap() {
+        let path = entry.unwrap().path();
+        if path.extension().is_none_or(|extension| extension != "yaml") {
+            continue;
+        }
+        let text = std::fs::read_to_string(&path).unwrap();
+        let profile = profile::parse(path.to_str().unwrap(), &text).unwrap_or_else(|mistakes| panic!("{mistakes}"));
+        assert_eq!(path.file_stem().unwrap().to_str().unwrap(), profile.name, "a profile's file has its name");
+        profiles.insert(profile.name.clone(), profile);
+    }
+    assert!(profiles.len() >= 3);
+    profiles
+}
+
+#[test]
+fn every_shipped_scenario_plans_on_the_reference_network() {
+    let profiles = profiles();
+    for path in folders() {
+        let (name, scenario, manifests) = read(&path);
+        for profile in std::iter::once(&scenario.install.profile).chain(&scenario.install.also) {
+            let profile = profiles.get(profile).unwrap_or_else(|| panic!("{name} wants profile {profile}, which is not there"));
+            let input = PlanInput {
+                name: &name,
+                scenario: &scenario,
+                manifests: &manifests,
+                profile,
+                provider: &Capability::refnet(),
+                unavailable: &[],
+                values: &Values::new(),
+                fault: None,
+                seed: 1,
+            };
+            let planned = plan(&input).unwrap_or_else(|errors| panic!("{name}: {errors}"));
+            assert_eq!(planned.disposition, Disposition::Run, "{name}");
+            assert!(planned.manifests.values().all(|text| !text.contains("${api:")), "{name}: the planner fills apiVersions");
+            // Every manifest beside the scenario is used by it.
+            let unused: Vec<_> = manifests.keys().filter(|file| !planned.manifests.contains_key(*file)).collect();
+            assert!(unused.is_empty(), "{name}: {unused:?} are applied by no step");
+        }
+    }
+}
+
+#[track_caller]
+fn fresh(file: &str, text: &str) {
+    let path = folder().join(file);
+    if std::env::var_os("PLUMB_UPDATE").is_some() {
+        std::fs::write(&path, text).unwrap();
+    }
+    let stored = std::fs::read_to_string(&path).unwrap_or_default();
+    assert!(
+        stored == text,
+        "scenarios/{file} is not what the program says now: run `PLUMB_UPDATE=1 cargo test -p plumb-core --test shipped` (or `plumb schema`)"
+    );
+}
+
+#[test]
+fn schemas_beside_the_scenarios_are_fresh() {
+    fresh("schema.json", &scenario::schema());
+    fresh("profiles/schema.json", &profile::schema());
+}
