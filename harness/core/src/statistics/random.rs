@@ -1,4 +1,4 @@
-//! Exact one-shot tests with stated errors. (Interfaces first; see the functions.)
+//! A small seeded generator, for simulations and for choices that are free.
 
 /// A small generator for simulations (splitmix64, Steele, Lea and Flood 2014). Seeded; not for secrets.
 #[derive(Debug, Clone)]
