@@ -4,13 +4,95 @@
 //! reason is made of are in [`phrases`].
 
 mod context;
+mod count;
+mod distribution;
+mod downtime;
+mod finding;
 mod holds;
+mod never;
 pub mod phrases;
+mod probes;
+mod run;
+mod words;
 
 pub use context::Context;
 pub use holds::{Blocker, holds};
 
 use serde::{Deserialize, Serialize};
+
+use crate::evidence::{Fact, Observation, Whose};
+use crate::plan::Plan;
+use crate::scenario::model::Step;
+use crate::steps::{Named, ProbeRef};
+use finding::Finding;
+use run::Run;
+
+/// What the first line of a report on the reference network begins with.
+pub const NOT_CILIUM: &str = "REFERENCE NETWORK, NOT CILIUM";
+
+/// Judges a run. The observations are those of its evidence file, whole or not.
+pub fn judge(plan: &Plan, observations: &[Observation]) -> Verdict {
+    let run = Run::new(plan, observations);
+    let checks: Vec<CheckVerdict> = run.steps.iter().filter_map(|named| check(&run, named)).collect();
+    let troubles = run.troubles();
+    let worst = checks.iter().map(|check| check.outcome).max().unwrap_or(Outcome::Unknown);
+    let outcome = if troubles.is_empty() { worst } else { worst.max(Outcome::Unknown) };
+    Verdict { version: VERDICT, trial: plan.trial.clone(), outcome, system: system(&run), checks, troubles }
+}
+
+fn system(run: &Run<'_>) -> String {
+    let system = &run.context.lab.system;
+    match (run.plan.provider.as_str(), system.is_empty()) {
+        ("refnet", true) => NOT_CILIUM.to_owned(),
+        ("refnet", false) => format!("{NOT_CILIUM}: {system}"),
+        (provider, true) => format!("unknown system on {provider}"),
+        (_, false) => system.clone(),
+    }
+}
+
+/// The verdict of a check; of another step only when it could not be carried out.
+fn check(run: &Run<'_>, named: &Named<'_>) -> Option<CheckVerdict> {
+    let found = if named.step.is_check() { Some(rule(run, named)) } else { refused_unexpectedly(run, named) };
+    let finding = match (run.failed(&named.id), found) {
+        (None, found) => found?,
+        // What the evidence proves is not undone by the trouble that came after it.
+        (Some(_), Some(found)) if found.outcome == Outcome::Fail => found,
+        (Some((observation, trouble)), found) => {
+            let outcome = if trouble.whose == Whose::Product { Outcome::Fail } else { Outcome::Unknown };
+            let seen = found.map_or_else(|| trouble.message.clone(), |found| found.seen);
+            Finding::new(outcome, seen, run::in_words(trouble)).resting_on([observation])
+        }
+    };
+    Some(finding.named(&named.id, words::expected(named.step)))
+}
+
+fn rule(run: &Run<'_>, named: &Named<'_>) -> Finding {
+    match named.step {
+        Step::Apply(step) => probes::refused(run, &named.id, step.expect_error.as_deref().unwrap_or_default()),
+        Step::Eventually(step) => probes::eventually(run, step),
+        Step::Consistently(step) => probes::consistently(run, step),
+        Step::Never(step) => never::never(run, step),
+        Step::Count(step) => count::count(run, step),
+        Step::Distribution(step) => distribution::distribution(run, step),
+        Step::Downtime(step) => downtime::downtime(run, step),
+        other => match ProbeRef::of(other) {
+            Some(probe) => probes::single(run, &named.id, probe),
+            None => Finding::unknown("nothing to judge", phrases::NO_EVIDENCE),
+        },
+    }
+}
+
+/// A step that only acts and whose object the API refused.
+fn refused_unexpectedly(run: &Run<'_>, named: &Named<'_>) -> Option<Finding> {
+    run.of(&named.id).find_map(|observation| match &observation.fact {
+        Fact::Refused { object, code, reason, message } => {
+            let seen = format!("{object}: {code} {reason}: {message}");
+            let because = format!("the API refused {seen}");
+            Some(Finding::unknown(seen, because).resting_on([observation]))
+        }
+        _ => None,
+    })
+}
 
 /// Version of the verdict format.
 pub const VERDICT: u32 = 1;
