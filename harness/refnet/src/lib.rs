@@ -24,3 +24,13 @@ pub mod gateway;
 pub mod service;
 
 mod socket;
+
+pub mod lab;
+
+pub mod supervisor;
+
+pub mod net;
+
+pub mod node;
+
+mod sys;
