@@ -8,7 +8,8 @@ use std::path::{Path, PathBuf};
 use plumb_core::capability::Capability;
 use plumb_core::plan::{Disposition, PlanInput, plan};
 use plumb_core::profile::{self, Profile};
-use plumb_core::scenario::{self, model::Scenario};
+use plumb_core::scenario;
+use plumb_core::scenario::model::{Role, Scenario, Step};
 use plumb_core::values::Values;
 
 fn folder() -> PathBuf {
@@ -99,4 +100,40 @@ fn fresh(file: &str, text: &str) {
 fn schemas_beside_the_scenarios_are_fresh() {
     fresh("schema.json", &scenario::schema());
     fresh("profiles/schema.json", &profile::schema());
+}
+
+/// Faults no scenario can show yet, and why.
+const UNUSED: &[(&str, &str)] =
+    &[("encryption-terminating-pod-leaks", "no verb keeps a Pod that is being deleted alive while it is asked")];
+
+/// Checks no fault turns, and why they are made all the same.
+const UNTURNED: &[(&str, &str)] = &[
+    ("gateway-needs-address: no-address-without-pool", "no fault gives an address that no pool has"),
+    ("gateway-needs-address: says-why", "the same"),
+    ("l2-announce: no-address-without-pool", "the same"),
+    ("l2-failover: first-holder", "it names the readiness of the lab in the terms of the promise"),
+    ("l2-failover: served-before", "the same"),
+    ("l2-failover: new-holder-answers", "the faults that silence ARP are shown in l2-announce"),
+    ("l2-failover: served-after", "the same"),
+    ("l2-pause: first-holder", "it names the readiness of the lab in the terms of the promise"),
+];
+
+#[test]
+fn every_fault_turns_some_check_and_every_check_is_turned_by_some_fault() {
+    let mut unused: Vec<&str> = plumb_core::capability::FAULTS.to_vec();
+    let mut unturned = Vec::new();
+    for path in folders() {
+        let (name, scenario, _) = read(&path);
+        unused.retain(|fault| !scenario.faults.iter().any(|case| case.fault == *fault));
+        let turned = |id: &str| scenario.faults.iter().any(|case| case.turns.iter().any(|turned| turned == id));
+        for step in scenario.every_step().into_iter().filter(|step| step.is_check()) {
+            let readiness = matches!(step, Step::Eventually(step) if step.role == Role::Setup);
+            if let Some(id) = step.id().filter(|id| !readiness && !turned(id)) {
+                unturned.push(format!("{name}: {id}"));
+            }
+        }
+    }
+    let known = |list: &[(&'static str, &str)]| list.iter().map(|(name, _)| *name).collect::<Vec<_>>();
+    assert_eq!(unused, known(UNUSED), "faults that no scenario names");
+    assert_eq!(unturned, known(UNTURNED), "checks that no fault turns");
 }
