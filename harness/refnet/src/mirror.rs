@@ -54,11 +54,12 @@ impl Default for Pulse {
 pub struct Mirror<K> {
     objects: Arc<RwLock<BTreeMap<Key, Arc<K>>>>,
     synced: Arc<AtomicBool>,
+    served: Arc<AtomicBool>,
 }
 
 impl<K> Clone for Mirror<K> {
     fn clone(&self) -> Self {
-        Mirror { objects: Arc::clone(&self.objects), synced: Arc::clone(&self.synced) }
+        Mirror { objects: Arc::clone(&self.objects), synced: Arc::clone(&self.synced), served: Arc::clone(&self.served) }
     }
 }
 
@@ -68,7 +69,7 @@ where
 {
     /// Starts to follow what `api` lists, until `cancel`. A kind that is not served is an empty mirror until it is.
     pub fn follow(api: Api<K>, pulse: Pulse, cancel: CancellationToken) -> Mirror<K> {
-        let mirror = Mirror { objects: Arc::default(), synced: Arc::default() };
+        let mirror = Mirror { objects: Arc::default(), synced: Arc::default(), served: Arc::default() };
         tokio::spawn(mirror.clone().keep(api, pulse, cancel));
         mirror
     }
@@ -76,6 +77,11 @@ where
     /// Whether the first list (or the answer that there is no such kind) has come.
     pub fn synced(&self) -> bool {
         self.synced.load(Ordering::Acquire)
+    }
+
+    /// Whether the API serves the kind.
+    pub fn served(&self) -> bool {
+        self.served.load(Ordering::Acquire)
     }
 
     /// Every object, in the order of namespace and name.
@@ -108,6 +114,7 @@ where
                     if not_served(&error) {
                         self.take(Event::Init, &mut listing);
                         self.take(Event::InitDone, &mut listing);
+                        self.served.store(false, Ordering::Release);
                         pulse.beat();
                     }
                     // The pause is the specification: a watch that fails at once must not become a busy loop.
@@ -134,6 +141,7 @@ where
             }
             Event::InitDone => {
                 *objects = std::mem::take(listing);
+                self.served.store(true, Ordering::Release);
                 self.synced.store(true, Ordering::Release);
                 true
             }

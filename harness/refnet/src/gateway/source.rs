@@ -72,6 +72,16 @@ impl Source {
         &self.services
     }
 
+    /// Mirror of the EndpointSlices.
+    pub fn slices(&self) -> &Mirror<EndpointSlice> {
+        &self.slices
+    }
+
+    /// Mirror of the Nodes.
+    pub fn nodes(&self) -> &Mirror<Node> {
+        &self.nodes
+    }
+
     /// Mirror of the GatewayClasses.
     pub fn classes(&self) -> &Mirror<DynamicObject> {
         &self.classes

@@ -72,7 +72,7 @@ pub(super) async fn intercept(node: &Node, live: &Live, hello: &Hello, client: R
 }
 
 /// A TLS client that believes everybody: somebody in the middle has no interest in doubt.
-fn trusting_client(alpn: &[Vec<u8>]) -> Result<TlsConnector, Error> {
+pub(super) fn trusting_client(alpn: &[Vec<u8>]) -> Result<TlsConnector, Error> {
     let provider = provider();
     let verifier = Arc::new(Trusting(provider.signature_verification_algorithms));
     let builder = ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions()?;
