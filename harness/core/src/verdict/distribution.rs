@@ -58,6 +58,9 @@ fn decide(step: &Distribution, split: &Split, report: &HttpReport) -> Finding {
     };
     let sent = u64::from(report.sent);
     let shares = in_words(split, report);
+    if sent != split.samples {
+        return Finding::unknown(shares, format!("{sent} requests were sent, the test was fixed for {}", split.samples));
+    }
     let is_error = |row: &crate::probe::TallyRow| row.failure.is_some() || row.status.is_none_or(|status| status >= 400);
     let errors = sum(&is_error);
     if errors > 0 {
