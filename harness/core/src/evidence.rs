@@ -11,6 +11,55 @@ use crate::probe;
 /// Version of the evidence format; readers refuse a newer one.
 pub const EVIDENCE: u32 = 1;
 
+/// What an evidence file holds.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Reading {
+    /// Every observation up to the first line that cannot be read.
+    pub observations: Vec<Observation>,
+    /// Why reading stopped before the end: a line that is cut or damaged. The judge finds the run unknown then, because the last
+    /// line is missing; this says what happened.
+    pub trouble: Option<String>,
+}
+
+/// The evidence is of a format this program does not read.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("read evidence of format version {found}, this program reads up to {EVIDENCE}")]
+pub struct NewerEvidence {
+    /// Version in the file.
+    pub found: u64,
+}
+
+/// Reads an evidence file. It may end in the middle of a line, or hold bytes that are no text: what comes before counts.
+///
+/// # Errors
+/// The file says that it is of a newer format.
+pub fn read(bytes: &[u8]) -> Result<Reading, NewerEvidence> {
+    let mut reading = Reading::default();
+    let lines = bytes.split(|byte| *byte == b'\n').enumerate();
+    for (n, line) in lines.filter(|(_, line)| !line.trim_ascii().is_empty()) {
+        if n == 0
+            && let Some(found) = newer(line)
+        {
+            return Err(NewerEvidence { found });
+        }
+        match serde_json::from_slice(line) {
+            Ok(observation) => reading.observations.push(observation),
+            Err(error) => {
+                reading.trouble = Some(format!("line {} of the evidence cannot be read: {error}", n + 1));
+                break;
+            }
+        }
+    }
+    Ok(reading)
+}
+
+/// The version in a first line, when it is newer than this program; found also where the rest of the line has changed.
+fn newer(line: &[u8]) -> Option<u64> {
+    let value: serde_json::Value = serde_json::from_slice(line).ok()?;
+    let found = value.pointer("/fact/began/version")?.as_u64()?;
+    (found > u64::from(EVIDENCE)).then_some(found)
+}
+
 /// One observation.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -283,4 +332,56 @@ pub struct Waited {
     pub limit_ms: u64,
     /// What blocked it, in words: the last states seen, newest last, at most 5.
     pub last: Vec<String>,
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests")]
+    use super::*;
+
+    fn file() -> String {
+        let began = Began { version: EVIDENCE, plumb: "0.1.0".into(), unix_s: 1, monotonic_ns: 2 };
+        let facts = [Fact::Began(began), Fact::StepBegan, Fact::ClockJump { by_ms: -3 }, Fact::Ended];
+        let line = |(n, fact): (usize, Fact)| {
+            let observation = Observation { seq: n as u64 + 1, at_ns: 5, step: None, fact, blobs: Vec::new() };
+            serde_json::to_string(&observation).unwrap() + "\n"
+        };
+        facts.into_iter().enumerate().map(line).collect()
+    }
+
+    #[test]
+    fn what_was_written_is_read() {
+        let reading = read(file().as_bytes()).unwrap();
+        assert_eq!(reading.observations.len(), 4);
+        assert_eq!(reading.trouble, None);
+        assert_eq!(reading.observations[3].fact, Fact::Ended);
+    }
+
+    #[test]
+    fn a_file_cut_anywhere_gives_its_whole_lines() {
+        let file = file();
+        for cut in 0..file.len() {
+            let reading = read(&file.as_bytes()[..cut]).unwrap();
+            let whole = file[..cut].matches('\n').count();
+            assert!((whole..=whole + 1).contains(&reading.observations.len()), "cut at {cut}");
+            let at_a_line = cut == 0 || file[..cut].ends_with('\n') || file[cut..].starts_with('\n');
+            assert_eq!(reading.trouble.is_none(), at_a_line, "cut at {cut}: {:?}", reading.trouble);
+        }
+    }
+
+    #[test]
+    fn bytes_that_are_no_text_stop_the_reading() {
+        let mut file = file().into_bytes();
+        file.extend([0xff, 0xfe, b'\n']);
+        file.extend(b"{}\n");
+        let reading = read(&file).unwrap();
+        assert_eq!(reading.observations.len(), 4);
+        assert!(reading.trouble.unwrap().starts_with("line 5 "));
+    }
+
+    #[test]
+    fn a_newer_format_is_refused() {
+        let line = r#"{"seq":1,"fact":{"began":{"version":2,"entirely":"different"}}}"#;
+        assert_eq!(read(line.as_bytes()).unwrap_err(), NewerEvidence { found: 2 });
+    }
 }
