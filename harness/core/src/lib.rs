@@ -31,3 +31,5 @@ pub mod statistics;
 pub mod sampling;
 
 pub mod verdict;
+
+pub mod report;
