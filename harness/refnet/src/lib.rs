@@ -13,6 +13,8 @@ pub mod packet;
 
 pub mod l2;
 
+pub mod wireguard;
+
 pub mod api;
 
 pub mod mirror;

@@ -110,6 +110,17 @@ impl PacketSocket {
     }
 }
 
+/// The hardware address of an interface of this network namespace.
+///
+/// # Errors
+/// There is no such interface, or it has none.
+pub fn hardware_address(interface: &str) -> io::Result<[u8; 6]> {
+    nix::ifaddrs::getifaddrs()?
+        .filter(|address| address.interface_name == interface)
+        .find_map(|address| address.address?.as_link_addr()?.addr())
+        .ok_or_else(|| io::Error::new(io::ErrorKind::NotFound, format!("find the hardware address of {interface}")))
+}
+
 fn recv_from(fd: &OwnedFd, buffer: &mut [u8]) -> io::Result<Received> {
     let mut from = link_address(0, 0, [0; 6]);
     let mut len = size_of::<libc::sockaddr_ll>() as libc::socklen_t;

@@ -10,7 +10,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::arp::{self, BROADCAST, Mac};
 use super::policy::Entry;
-use crate::packet::{Direction, ETHERTYPE_ARP, Framing, PacketSocket};
+use crate::packet::{Direction, ETHERTYPE_ARP, Framing, PacketSocket, hardware_address};
 
 /// Until when an address is answered; `None` = until it is taken away.
 type Table = BTreeMap<Entry, Option<Instant>>;
@@ -102,11 +102,4 @@ impl Responder {
         let entry = Entry { address, interface: interface.to_owned() };
         table.get(&entry).is_some_and(|until| until.is_none_or(|until| Instant::now() < until))
     }
-}
-
-fn hardware_address(interface: &str) -> io::Result<Mac> {
-    nix::ifaddrs::getifaddrs()?
-        .filter(|address| address.interface_name == interface)
-        .find_map(|address| address.address?.as_link_addr()?.addr())
-        .ok_or_else(|| io::Error::new(io::ErrorKind::NotFound, format!("find the hardware address of {interface}")))
 }
