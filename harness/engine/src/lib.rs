@@ -28,3 +28,5 @@ pub mod cluster;
 pub mod certs;
 
 pub mod backends;
+
+pub mod library;
