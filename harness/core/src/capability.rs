@@ -121,11 +121,10 @@ impl Capability {
     /// Whether a value in force has its effect here.
     pub fn models(&self, key: &str, value: &Value) -> bool {
         let Some(modelled) = self.modelled else { return true };
-        let is = |text: &str| value.as_str().map_or_else(|| value.to_string() == text, |value| value == text);
         match key {
             // Services are always served without kube-proxy there; nothing else can be asked for.
-            "kubeProxyReplacement" => is("true"),
-            "encryption.type" => is("wireguard"),
+            "kubeProxyReplacement" => *value == Value::Bool(true) || value.as_str() == Some("true"),
+            "encryption.type" => value.as_str() == Some("wireguard"),
             _ => modelled.contains(&key),
         }
     }

@@ -158,3 +158,6 @@ impl Budgets {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

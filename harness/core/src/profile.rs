@@ -1,5 +1,9 @@
 //! Profiles: documented flag sets as data (`scenarios/profiles/<name>.yaml`), and what is known of each flag.
 
+mod lint;
+
+pub use lint::{Finding, Severity, Side, lint};
+
 use std::collections::BTreeMap;
 use std::sync::OnceLock;
 

@@ -26,14 +26,12 @@ impl Version {
         let plain = plain.strip_prefix('v').unwrap_or(plain);
         let plain = plain.split(['-', '+']).next().unwrap_or_default();
         let mut parts = [0u32; 3];
-        let mut count = 0;
-        for piece in plain.split('.') {
+        for (count, piece) in plain.split('.').enumerate() {
             let slot = parts.get_mut(count).ok_or_else(bad)?;
             if piece.is_empty() || !piece.bytes().all(|b| b.is_ascii_digit()) {
                 return Err(bad());
             }
             *slot = piece.parse().map_err(|_| bad())?;
-            count += 1;
         }
         Ok(Version(parts[0], parts[1], parts[2]))
     }

@@ -9,7 +9,7 @@ use plumb_core::capability::Capability;
 use plumb_core::plan::{Disposition, PlanInput, plan};
 use plumb_core::profile::{self, Profile};
 use plumb_core::scenario;
-use plumb_core::scenario::model::{Role, Scenario, Step};
+use plumb_core::scenario::model::{Lab, Role, Scenario, Step};
 use plumb_core::values::Values;
 
 fn folder() -> PathBuf {
@@ -136,4 +136,22 @@ fn every_fault_turns_some_check_and_every_check_is_turned_by_some_fault() {
     let known = |list: &[(&'static str, &str)]| list.iter().map(|(name, _)| *name).collect::<Vec<_>>();
     assert_eq!(unused, known(UNUSED), "faults that no scenario names");
     assert_eq!(unturned, known(UNTURNED), "checks that no fault turns");
+}
+
+#[test]
+fn the_flag_lint_says_what_is_known_of_the_shipped_profiles() {
+    let lab = Lab { networks: vec!["eth0".into(), "net0".into()], ..Lab::default() };
+    let mut text = String::new();
+    for profile in profiles().values() {
+        for finding in profile::lint(profile, &lab) {
+            text.push_str(&finding.line());
+            text.push('\n');
+            assert!(
+                finding.side == profile::Side::AsWritten || finding.severity < profile::Severity::Warning,
+                "what is installed must be sound: {}",
+                finding.line()
+            );
+        }
+    }
+    insta::assert_snapshot!("flag_lint", text);
 }

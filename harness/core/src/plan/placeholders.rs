@@ -76,7 +76,9 @@ pub fn find(text: &str) -> Result<Vec<(std::ops::Range<usize>, Placeholder)>, Ba
     let mut found = Vec::new();
     let mut from = 0;
     while let Some(start) = text[from..].find("${").map(|at| from + at) {
-        let end = text[start..].find('}').map(|at| start + at + 1).ok_or(BadPlaceholder::Open { at: start })?;
+        // It ends on its own line: what is far away belongs to something else.
+        let line = text[start..].lines().next().unwrap_or_default();
+        let end = line.find('}').map(|at| start + at + 1).ok_or(BadPlaceholder::Open { at: start })?;
         let whole = &text[start..end];
         let inner = &text[start + 2..end - 1];
         let placeholder = parse(inner).ok_or_else(|| BadPlaceholder::Unknown { text: crate::scenario::tree::shorten(whole), at: start })?;

@@ -250,7 +250,7 @@ fn expected(types: &[&str]) -> String {
         "object" => "a map",
         _ => "nothing",
     };
-    types.iter().filter(|name| **name != "null").map(|name| word(name)).collect::<Vec<_>>().join(" or ")
+    types.iter().filter(|name| **name != "null").map(word).collect::<Vec<_>>().join(" or ")
 }
 
 /// The first sentence of a key's description, as a hint where it is missing.

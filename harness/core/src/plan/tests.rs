@@ -1,0 +1,233 @@
+//! Planning: one check a rule, and the bytes of a plan.
+
+#![allow(clippy::unwrap_used, reason = "tests")]
+
+use serde_json::json;
+
+use super::*;
+use crate::capability::Capability;
+use crate::values::Values;
+
+const SCENARIO: &str = r#"format: 1
+title: one request
+intent: Passes if and only if one request is answered.
+covers:
+  - {document: cni-cilium, section: HTTPS, promise: A request is answered.}
+lab: {workers: 2, networks: [eth0, net0], client: [eth0]}
+install: {profile: small, also: [other], values: {devices: [eth0], encryption: {nodeEncryption: false}}}
+backends:
+  echo: {port: 8080}
+steps:
+  - apply: {id: put, file: manifests/pool.yaml}
+  - http: {id: ask, to: {service: echo}, port: 8080, host: a.example, expect: {status: 200}}
+  - during:
+      watch:
+        wire: {capture: {on: node/worker, interface: eth0}}
+      steps:
+        - l4: {id: payload, from: pod/echo, to: {node: worker2}, port: 1, protocol: tcp}
+  - count: {id: seen, in: wire, canary: payload, min: 1}
+faults:
+  - {fault: backend-wrong-id, turns: [ask, seen], because: other backend}
+variants:
+  - name: old
+    when: {cilium: "<1.18"}
+    because: the old one answers with 404
+    replace:
+      - http: {id: ask, to: {service: echo}, port: 8080, host: a.example, expect: {status: 404}}
+      - l4: {id: payload, from: pod/echo, to: {node: worker2}, port: 2, protocol: tcp}
+    values: {old.flag: true}
+  - name: blind
+    when: {provider: refnet, profile: other}
+    because: the other profile has no wire
+    drop: [seen]
+"#;
+
+const POOL: &str =
+    "apiVersion: ${api:pool}\nkind: CiliumLoadBalancerIPPool\nmetadata: {name: p}\nspec:\n  blocks: [{start: '${vip:net0:0}'}]\n";
+
+fn profile(name: &str, cilium: &str) -> Profile {
+    let text = format!(
+        "format: 1\nname: {name}\ntitle: t\nsource: s\ncilium: {cilium}\nasWritten: [kubeProxyReplacement=true]\n\
+         asMeant: {{kubeProxyReplacement: true, operator.replicas: 2, encryption.nodeEncryption: true}}\n"
+    );
+    crate::profile::parse("p.yaml", &text).unwrap()
+}
+
+struct Case {
+    scenario: Scenario,
+    manifests: BTreeMap<String, String>,
+    profile: Profile,
+    provider: Capability,
+    values: Values,
+    fault: Option<&'static str>,
+    unavailable: Vec<String>,
+}
+
+impl Case {
+    fn new() -> Case {
+        Case {
+            scenario: crate::scenario::parse("s.yaml", SCENARIO).unwrap_or_else(|mistakes| panic!("{mistakes}")),
+            manifests: [("manifests/pool.yaml".to_owned(), POOL.to_owned())].into(),
+            profile: profile("small", "1.20.0"),
+            provider: Capability::refnet(),
+            values: Values::new(),
+            fault: None,
+            unavailable: Vec::new(),
+        }
+    }
+
+    fn plan(&self) -> Result<Plan, PlanErrors> {
+        plan(&PlanInput {
+            name: "http-one",
+            scenario: &self.scenario,
+            manifests: &self.manifests,
+            profile: &self.profile,
+            provider: &self.provider,
+            unavailable: &self.unavailable,
+            values: &self.values,
+            fault: self.fault,
+            seed: 7,
+        })
+    }
+
+    #[track_caller]
+    fn skips(&self) -> Vec<String> {
+        match self.plan().unwrap().disposition {
+            Disposition::Run => Vec::new(),
+            Disposition::Skip(reasons) => reasons,
+        }
+    }
+
+    #[track_caller]
+    fn refused(&self, expected: &str) {
+        let message = self.plan().unwrap_err().to_string();
+        assert!(message.contains(expected), "expected `{expected}`, got: {message}");
+    }
+}
+
+#[test]
+fn the_same_input_gives_the_same_bytes() {
+    let case = Case::new();
+    let first = case.plan().unwrap().to_json();
+    assert_eq!(first, case.plan().unwrap().to_json());
+    assert_eq!(read(&first).unwrap(), case.plan().unwrap());
+    insta::assert_snapshot!("plan_v1", first);
+}
+
+#[test]
+fn a_plan_of_version_1_is_read_for_good_and_newer_ones_are_refused() {
+    // The golden file is what a release of format 1 wrote; it must be read as long as version 1 is.
+    let golden = include_str!("snapshots/plumb_core__plan__tests__plan_v1.snap");
+    let json = golden.splitn(3, "---\n").nth(2).unwrap();
+    assert_eq!(read(json).unwrap().version, 1);
+    let newer = json.replacen("\"version\": 1", "\"version\": 2", 1).replacen("\"trial\"", "\"tried\"", 1);
+    assert!(matches!(read(&newer), Err(ReadError::Newer { version: 2 })));
+    assert!(matches!(read("{}"), Err(ReadError::Malformed(_))));
+    assert!(matches!(read(""), Err(ReadError::Malformed(_))));
+}
+
+#[test]
+fn values_are_the_profiles_then_the_scenarios_then_the_variants_then_the_users() {
+    let mut case = Case::new();
+    case.profile = profile("small", "1.17.1");
+    case.values = serde_json::from_value(json!({"operator": {"replicas": null}, "devices": "{net0}"})).unwrap();
+    let plan = case.plan().unwrap();
+    let expected = json!({"kubeProxyReplacement": true, "encryption.nodeEncryption": false, "devices": "{net0}", "old.flag": true});
+    assert_eq!(json!(plan.values), expected);
+    assert_eq!(plan.unmodelled, ["old.flag=true"]);
+    assert_eq!(plan.variants, ["old"]);
+}
+
+#[test]
+fn variants_replace_and_drop_by_id_inside_during_too() {
+    let mut case = Case::new();
+    case.profile = profile("small", "1.17.1");
+    let text = case.plan().unwrap().to_json();
+    assert!(text.contains("404") && !text.contains("\"status\": 200"));
+    assert!(text.contains("\"port\": 2,"));
+
+    case.profile = profile("other", "1.20.0");
+    let plan = case.plan().unwrap();
+    assert_eq!(plan.scenario.checks(), ["ask"]);
+    assert_eq!(plan.scenario.faults[0].turns, ["ask"], "a fault does not turn what is not checked");
+    assert_eq!(plan.trial, "refnet::http-one@other");
+    assert_eq!(plan.variants, ["blind"]);
+}
+
+#[test]
+fn a_variant_must_not_take_what_another_step_needs() {
+    let mut case = Case::new();
+    case.scenario.variants[1].drop = vec!["payload".to_owned()];
+    case.profile = profile("other", "1.20.0");
+    case.refused("seen needs `payload`, which a variant dropped");
+}
+
+#[test]
+fn placeholders_the_planner_knows_are_filled_and_the_others_checked() {
+    let mut case = Case::new();
+    let pool = |case: &Case| case.plan().unwrap().manifests["manifests/pool.yaml"].clone();
+    assert!(pool(&case).starts_with("apiVersion: cilium.io/v2\n"));
+    assert!(pool(&case).contains("${vip:net0:0}"), "the engine fills what only the lab knows");
+    case.profile = profile("small", "1.17.1");
+    assert!(pool(&case).starts_with("apiVersion: cilium.io/v2alpha1\n"));
+    for (text, expected) in [
+        ("${vip:net1:0}", "this lab has no value for `${vip:net1:0}`"),
+        ("${vip:net0:31}", "this lab has no value for `${vip:net0:31}`"),
+        ("${node:worker3}", "this lab has no value for `${node:worker3}`"),
+        ("${vpi:net0:0}", "`${vpi:net0:0}` is not a placeholder"),
+        ("${vip:net0:0", "`${vip:net0:0'}` is not a placeholder"),
+        ("${", "is not a placeholder"),
+        ("x'}]\n# ${vip:net0:0\n# }", "never ends"),
+    ] {
+        case.manifests.insert("manifests/pool.yaml".to_owned(), POOL.replace("${vip:net0:0}", text));
+        case.refused(expected);
+    }
+}
+
+#[test]
+fn manifests_are_looked_at_before_anything_is_made() {
+    let mut case = Case::new();
+    for (text, expected) in [
+        ("", "the manifest holds no object"),
+        ("kind: Pod\n", "the object has no `apiVersion`"),
+        ("apiVersion: v1\nkind: Pod\nmetadata: {}\n", "the object has no `metadata.name`"),
+        ("apiVersion: v1\nkind: [Pod]\nmetadata: {name: a}\n", "http-one/manifests/pool.yaml:2:7"),
+        ("- a\n", "expected an object"),
+        ("apiVersion: v1\nkind: Pod\nmetadata: {name: a}\n---\napiVersion: v1\nkind: {\n", "read the file as YAML"),
+    ] {
+        case.manifests.insert("manifests/pool.yaml".to_owned(), text.to_owned());
+        case.refused(expected);
+    }
+    case.manifests = [("manifests/pol.yaml".to_owned(), POOL.to_owned())].into();
+    case.refused("find the manifest `manifests/pool.yaml` of scenario http-one: it is not beside the scenario\nhint: did you mean `manifests/pol.yaml`?");
+}
+
+#[test]
+fn what_a_provider_lacks_is_a_reason_to_skip_and_all_are_told() {
+    let mut case = Case::new();
+    assert_eq!(case.skips(), [] as [&str; 0]);
+    case.provider = Capability::kubeconfig();
+    case.unavailable = vec!["no kubeconfig was given".to_owned()];
+    case.profile = profile("third", "1.20.0");
+    case.fault = Some("backend-wrong-id");
+    assert_eq!(
+        case.skips(),
+        [
+            "no kubeconfig was given",
+            "it is meant for profile small, other, not third",
+            "kubeconfig has no outside client",
+            "kubeconfig has no second network",
+            "kubeconfig has no range of virtual addresses",
+            "kubeconfig has no fault backend-wrong-id: faults are switches of the reference network",
+        ]
+    );
+}
+
+#[test]
+fn an_unknown_fault_names_the_nearest_and_one_the_scenario_does_not_declare_is_allowed() {
+    let mut case = Case::new();
+    case.fault = Some("encryption-of");
+    case.refused("find a fault named `encryption-of`\nhint: did you mean `encryption-off`?");
+    case.fault = Some("encryption-off");
+    assert_eq!(case.plan().unwrap().fault.as_deref(), Some("encryption-off"));
+}
