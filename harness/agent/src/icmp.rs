@@ -12,7 +12,7 @@ use plumb_core::probe::{OpError, PingAttempt, PingOp, PingOutcome, PingReport};
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 
-use crate::client::l4::paused;
+use crate::client::l4::{SAME_MAX, paused};
 use crate::clock::{micros_between, monotonic_ns};
 use crate::session::Context;
 use crate::sys::{self, QueuedError};
@@ -37,7 +37,8 @@ pub(crate) async fn run(op: PingOp, context: &Context) -> Result<PingReport, OpE
         Err(NoPinger::Operation(error)) => return Err(error),
         Err(NoPinger::Route(error)) => {
             let outcome = PingOutcome::Unreachable { detail: error.to_string() };
-            report.attempts = (0..op.count).map(|_| PingAttempt { at_ns: monotonic_ns(), outcome: outcome.clone() }).collect();
+            report.attempts =
+                (0..op.count.min(SAME_MAX)).map(|_| PingAttempt { at_ns: monotonic_ns(), outcome: outcome.clone() }).collect();
             return Ok(report);
         }
     };

@@ -24,6 +24,10 @@ use crate::session::Context;
 /// So much of a body that is no echo comes back.
 const FOREIGN_BODY_BYTES: usize = 512;
 
+/// Connections at a time; each takes memory and a port.
+const CONCURRENCY_MAX: u32 = 10_000;
+const BODY_BYTES_MAX: u32 = 256 * 1024 * 1024;
+
 /// Later than any operation lasts.
 const FAR: Duration = Duration::from_secs(365 * 24 * 3600);
 
@@ -68,6 +72,8 @@ struct Batch<'a> {
 
 impl<'a> Batch<'a> {
     fn new(op: HttpOp, context: &'a Context) -> Result<Self, OpError> {
+        within("concurrency", op.concurrency, CONCURRENCY_MAX)?;
+        within("bodyBytes", op.body_bytes, BODY_BYTES_MAX)?;
         if let Some(rate) = op.rate_per_s
             && !(rate.is_finite() && rate > 0.0)
         {
@@ -187,6 +193,13 @@ impl<'a> Batch<'a> {
     fn count(&self, change: impl FnOnce(&mut Counts)) {
         change(&mut self.counts.lock().unwrap_or_else(PoisonError::into_inner));
     }
+}
+
+fn within(what: &str, asked: u32, max: u32) -> Result<(), OpError> {
+    if asked <= max {
+        return Ok(());
+    }
+    Err(OpError { operation: "prepare the requests".into(), message: format!("{what} is {asked}, at most {max}") })
 }
 
 fn described(answer: &Answer, tls: Option<plumb_core::probe::TlsSession>) -> HttpAnswer {

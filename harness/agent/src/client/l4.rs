@@ -16,6 +16,9 @@ use crate::session::Context;
 /// The largest payload of a UDP datagram over IPv4.
 const DATAGRAM_BYTES: usize = 65_507;
 
+/// Attempts reported where none can be made and all are the same.
+pub(crate) const SAME_MAX: u32 = 1_000;
+
 /// TCP, a new connection each time.
 pub(crate) async fn tcp(op: L4Op, context: &Context) -> Result<L4Report, OpError> {
     let mut report = L4Report::default();
@@ -71,7 +74,7 @@ pub(crate) async fn udp(op: L4Op, context: &Context) -> Result<L4Report, OpError
         Ok(socket) => socket,
         Err(Trouble::Local(error)) => return Err(error),
         Err(Trouble::Network(failure)) => {
-            report.attempts = (0..op.count).map(|_| attempt(monotonic_ns(), None, Err(failure.clone()))).collect();
+            report.attempts = (0..op.count.min(SAME_MAX)).map(|_| attempt(monotonic_ns(), None, Err(failure.clone()))).collect();
             return Ok(report);
         }
     };

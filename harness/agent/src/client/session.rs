@@ -18,7 +18,7 @@ pub(super) fn describe(session: &ClientConnection, trust: impl FnOnce(&[Certific
         alpn: session.alpn_protocol().map(|name| String::from_utf8_lossy(name).into_owned()),
         // rustls marks the suites of TLS 1.3, IANA does not.
         cipher: suite.replacen("TLS13_", "TLS_", 1),
-        exported: hex(&exported(|output| session.export_keying_material(output, EXPORTER_LABEL, None))),
+        exported: exported("client", |output| session.export_keying_material(output, EXPORTER_LABEL, None)),
         chain: chain.iter().map(|der| certificate(der)).collect(),
         trust: trust(chain),
     }

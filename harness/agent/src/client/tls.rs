@@ -154,9 +154,10 @@ fn roots(pem: &str) -> Result<RootCertStore, String> {
     if store.is_empty() { Err("the roots hold no certificate".into()) } else { Ok(store) }
 }
 
-/// Runs an exporter; all zeroes where it refuses, which it does only before the handshake has ended.
-pub(crate) fn exported<T>(export: impl FnOnce([u8; EXPORTED_BYTES]) -> Result<[u8; EXPORTED_BYTES], T>) -> [u8; EXPORTED_BYTES] {
-    export([0; EXPORTED_BYTES]).unwrap_or([0; EXPORTED_BYTES])
+/// Runs an exporter; hex. It refuses only before the handshake has ended; should it do so, the text names the end, so that two ends
+/// without keys never look like one session.
+pub(crate) fn exported<T>(end: &str, export: impl FnOnce([u8; EXPORTED_BYTES]) -> Result<[u8; EXPORTED_BYTES], T>) -> String {
+    export([0; EXPORTED_BYTES]).map_or_else(|_| format!("none at the {end}"), |keys| hex(&keys))
 }
 
 /// `1.2` or `1.3`.

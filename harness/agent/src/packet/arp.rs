@@ -19,6 +19,8 @@ const ETHERTYPE: u16 = 0x0806;
 /// Ethernet header and ARP for Ethernet and IPv4.
 const FRAME_BYTES: usize = 42;
 const BROADCAST: [u8; 6] = [0xff; 6];
+/// A day; longer is until stopped.
+const WINDOW_MS_MAX: u64 = 24 * 3600 * 1000;
 const RECEIVE_BUFFER_BYTES: i32 = 4 * 1024 * 1024;
 
 /// Asks who has an address and collects every answer.
@@ -47,14 +49,10 @@ pub(crate) async fn ask(op: ArpOp, context: &Context) -> Result<ArpReport, OpErr
             () = context.stop.cancelled() => break,
             () = over => break,
             _ = ticks.tick(), if end.is_none() => {
-                listener.report.asked_ns.push(monotonic_ns());
-                sys::send(listener.socket.get_ref().as_fd(), &request).map_err(|error| OpError {
-                    operation: format!("send an ARP request on {}", op.interface),
-                    message: error.to_string(),
-                })?;
+                listener.ask(&request)?;
                 asked = asked.saturating_add(1);
                 if op.count != 0 && asked >= op.count {
-                    end = Some(Instant::now() + Duration::from_millis(op.window_ms));
+                    end = Some(Instant::now() + Duration::from_millis(op.window_ms.min(WINDOW_MS_MAX)));
                 }
             }
             heard = listener.next() => tell(context, heard?).await,
@@ -100,6 +98,20 @@ impl Listener {
         let socket = sys::watch(socket, Interest::READABLE).map_err(|error| failed("watch", error))?;
         let report = ArpReport { from_ns: monotonic_ns(), ..ArpReport::default() };
         Ok(Self { interface: name.into(), socket, reader: FrameReader::new(128), address, report })
+    }
+
+    /// Sends a request. One that the link cannot take now is not among those that were sent; the link may come back.
+    fn ask(&mut self, request: &[u8]) -> Result<(), OpError> {
+        let at_ns = monotonic_ns();
+        match sys::send(self.socket.get_ref().as_fd(), request) {
+            Ok(()) => self.report.asked_ns.push(at_ns),
+            Err(error) if matches!(error.raw_os_error(), Some(libc::ENETDOWN | libc::ENOBUFS | libc::EAGAIN)) => {}
+            Err(error) => {
+                let operation = format!("send an ARP request on {}", self.interface);
+                return Err(OpError { operation, message: error.to_string() });
+            }
+        }
+        Ok(())
     }
 
     /// Waits for frames and takes what is there.

@@ -44,6 +44,7 @@ impl Server {
         let stop = CancellationToken::new();
         let (address, task) = if op.protocol == ServeProtocol::UdpEcho {
             let socket = UdpSocket::bind(op.listen).await.map_err(failed)?;
+            udp::tell_destinations(&socket).map_err(failed)?;
             let address = socket.local_addr().map_err(failed)?;
             (address, tokio::spawn(udp::echo(socket, Arc::clone(&connections), stop.clone())))
         } else {

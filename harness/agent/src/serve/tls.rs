@@ -10,7 +10,7 @@ use tokio::net::TcpStream;
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 
-use crate::client::tls::{exported, hex, sha256, version_text};
+use crate::client::tls::{exported, sha256, version_text};
 
 /// A way to accept TLS with one certificate.
 #[derive(Clone)]
@@ -62,7 +62,7 @@ impl Acceptor {
             sni: session.server_name().map(Into::into),
             alpn: session.alpn_protocol().map(|name| String::from_utf8_lossy(name).into_owned()),
             version: session.protocol_version().map(version_text).unwrap_or_default(),
-            exported: hex(&exported(|output| session.export_keying_material(output, EXPORTER_LABEL, None))),
+            exported: exported("server", |output| session.export_keying_material(output, EXPORTER_LABEL, None)),
             leaf_sha256: self.leaf_sha256.to_string(),
         };
         Ok((stream, seen))

@@ -35,6 +35,17 @@ fn tcp_and_udp_come_back_over_both_families() {
 }
 
 #[test]
+fn udp_answers_come_from_the_address_that_was_asked() {
+    let mut agent = Agent::start();
+    for (listen, asked) in [("0.0.0.0:0", "127.0.0.7"), ("[::]:0", "127.0.0.7"), ("[::]:0", "::1")] {
+        let (_, server) = agent.serve(ServeOp { listen: listen.parse().unwrap(), ..serve(ServeProtocol::UdpEcho) });
+        let target = SocketAddr::new(asked.parse().unwrap(), server.port());
+        let all = attempts(&mut agent, Op::Udp(l4(target)));
+        assert!(all[0].rtt_us.is_some(), "{listen} {asked}: {all:?}");
+    }
+}
+
+#[test]
 fn a_payload_larger_than_any_buffer_comes_back() {
     let mut agent = Agent::start();
     let (_, target) = agent.serve(serve(ServeProtocol::TcpEcho));

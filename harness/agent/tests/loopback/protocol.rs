@@ -36,6 +36,22 @@ fn hostile_lines_are_answered_and_survived() {
 }
 
 #[test]
+fn boundless_wishes_are_refused_or_bounded() {
+    let mut agent = Agent::start();
+    let target = agent.serve_http();
+    for (op, what) in [
+        (HttpOp { concurrency: u32::MAX, count: u32::MAX, ..get(target) }, "concurrency"),
+        (HttpOp { body_bytes: u32::MAX, ..get(target) }, "bodyBytes"),
+    ] {
+        assert!(agent.refused(Op::Http(op)).message.contains(what));
+    }
+    agent.answer(HttpOp { timeout_ms: u64::MAX, ..get(target) });
+    agent.answer(HttpOp { rate_per_s: Some(1e-300), ..get(target) });
+    agent.raw(b"{\"id\":90,\"op\":{\"http\":{\"target\":\"127.0.0.1:1\",\"host\":\"a\",\"ratePerS\":1e999}}}\n");
+    assert!(matches!(agent.next(90), Body::Failed(_)));
+}
+
+#[test]
 fn requests_run_side_by_side() {
     let mut agent = Agent::start();
     let slow = agent.send(Op::Http(HttpOp { timeout_ms: 20_000, ..get(peers::silent()) }));

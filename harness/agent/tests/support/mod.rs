@@ -18,8 +18,8 @@ use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair};
 const PATIENCE: Duration = Duration::from_secs(30);
 
 /// A session with an agent process.
-pub struct Agent {
-    pub child: Child,
+pub(crate) struct Agent {
+    pub(crate) child: Child,
     stdin: Option<ChildStdin>,
     replies: mpsc::Receiver<Reply>,
     early: Vec<Reply>,
@@ -27,11 +27,11 @@ pub struct Agent {
 }
 
 impl Agent {
-    pub fn start() -> Self {
+    pub(crate) fn start() -> Self {
         Self::start_with(&[])
     }
 
-    pub fn start_with(environment: &[(&str, &str)]) -> Self {
+    pub(crate) fn start_with(environment: &[(&str, &str)]) -> Self {
         let mut child = Command::new(env!("CARGO_BIN_EXE_plumb-agent"))
             .arg("session")
             .envs(environment.iter().copied())
@@ -54,14 +54,14 @@ impl Agent {
         Self { child, stdin, replies, early: Vec::new(), next: 1 }
     }
 
-    pub fn raw(&mut self, bytes: &[u8]) {
+    pub(crate) fn raw(&mut self, bytes: &[u8]) {
         let stdin = self.stdin.as_mut().unwrap();
         stdin.write_all(bytes).unwrap();
         stdin.flush().unwrap();
     }
 
     /// Sends a request and says its id.
-    pub fn send(&mut self, op: Op) -> u64 {
+    pub(crate) fn send(&mut self, op: Op) -> u64 {
         let id = self.next;
         self.next += 1;
         let mut line = serde_json::to_vec(&Request { id, op }).unwrap();
@@ -71,7 +71,7 @@ impl Agent {
     }
 
     /// The next reply to a request.
-    pub fn next(&mut self, id: u64) -> Body {
+    pub(crate) fn next(&mut self, id: u64) -> Body {
         if let Some(at) = self.early.iter().position(|reply| reply.id == id) {
             return self.early.remove(at).body;
         }
@@ -85,7 +85,7 @@ impl Agent {
     }
 
     /// Everything until a request has ended.
-    pub fn finish(&mut self, id: u64) -> (Vec<Item>, Result<Done, OpError>) {
+    pub(crate) fn finish(&mut self, id: u64) -> (Vec<Item>, Result<Done, OpError>) {
         let mut items = Vec::new();
         loop {
             match self.next(id) {
@@ -97,18 +97,18 @@ impl Agent {
         }
     }
 
-    pub fn ask(&mut self, op: Op) -> Done {
+    pub(crate) fn ask(&mut self, op: Op) -> Done {
         let id = self.send(op);
         self.finish(id).1.unwrap_or_else(|error| panic!("{}: {}", error.operation, error.message))
     }
 
-    pub fn refused(&mut self, op: Op) -> OpError {
+    pub(crate) fn refused(&mut self, op: Op) -> OpError {
         let id = self.send(op);
         self.finish(id).1.expect_err("it was carried out")
     }
 
     /// Starts a long operation and waits until it is live.
-    pub fn begin(&mut self, op: Op) -> (u64, Vec<SocketAddr>) {
+    pub(crate) fn begin(&mut self, op: Op) -> (u64, Vec<SocketAddr>) {
         let id = self.send(op);
         match self.next(id) {
             Body::Started(started) => (id, started.listening),
@@ -116,14 +116,14 @@ impl Agent {
         }
     }
 
-    pub fn end(&mut self, of: u64) -> (Vec<Item>, Done) {
+    pub(crate) fn end(&mut self, of: u64) -> (Vec<Item>, Done) {
         let stop = self.send(Op::Stop { of });
         let (items, done) = self.finish(of);
         assert!(matches!(self.finish(stop).1, Ok(Done::Stop)));
         (items, done.unwrap())
     }
 
-    pub fn http(&mut self, op: HttpOp) -> (Vec<HttpOutcome>, HttpReport) {
+    pub(crate) fn http(&mut self, op: HttpOp) -> (Vec<HttpOutcome>, HttpReport) {
         let id = self.send(Op::Http(op));
         let (items, done) = self.finish(id);
         let outcomes = items.into_iter().map(|item| match item {
@@ -137,24 +137,24 @@ impl Agent {
     }
 
     /// One request that is answered.
-    pub fn answer(&mut self, op: HttpOp) -> HttpAnswer {
+    pub(crate) fn answer(&mut self, op: HttpOp) -> HttpAnswer {
         match self.http(op).0.remove(0) {
             HttpOutcome::Answer(answer) => *answer,
             HttpOutcome::Failed(failure) => panic!("{failure:?}"),
         }
     }
 
-    pub fn serve(&mut self, op: ServeOp) -> (u64, SocketAddr) {
+    pub(crate) fn serve(&mut self, op: ServeOp) -> (u64, SocketAddr) {
         let (id, listening) = self.begin(Op::Serve(op));
         (id, listening[0])
     }
 
-    pub fn serve_http(&mut self) -> SocketAddr {
+    pub(crate) fn serve_http(&mut self) -> SocketAddr {
         self.serve(serve(ServeProtocol::Http)).1
     }
 
     /// Closes standard input and waits for the end.
-    pub fn close(mut self) -> std::process::ExitStatus {
+    pub(crate) fn close(mut self) -> std::process::ExitStatus {
         drop(self.stdin.take());
         let deadline = std::time::Instant::now() + PATIENCE;
         loop {
@@ -176,7 +176,7 @@ impl Drop for Agent {
     }
 }
 
-pub fn serve(protocol: ServeProtocol) -> ServeOp {
+pub(crate) fn serve(protocol: ServeProtocol) -> ServeOp {
     ServeOp {
         listen: "127.0.0.1:0".parse().unwrap(),
         protocol,
@@ -188,7 +188,7 @@ pub fn serve(protocol: ServeProtocol) -> ServeOp {
     }
 }
 
-pub fn get(target: SocketAddr) -> HttpOp {
+pub(crate) fn get(target: SocketAddr) -> HttpOp {
     HttpOp {
         target,
         source: None,
@@ -209,13 +209,13 @@ pub fn get(target: SocketAddr) -> HttpOp {
 }
 
 /// An authority and what it signs.
-pub struct Authority {
+pub(crate) struct Authority {
     issuer: Issuer<'static, KeyPair>,
-    pub pem: String,
+    pub(crate) pem: String,
 }
 
 impl Authority {
-    pub fn new(name: &str) -> Self {
+    pub(crate) fn new(name: &str) -> Self {
         let mut params = CertificateParams::default();
         params.distinguished_name = rcgen::DistinguishedName::new();
         params.distinguished_name.push(DnType::CommonName, name);
@@ -226,11 +226,11 @@ impl Authority {
     }
 
     /// Certificate and key of a leaf, PEM.
-    pub fn leaf(&self, name: &str) -> (String, String) {
+    pub(crate) fn leaf(&self, name: &str) -> (String, String) {
         self.leaf_until(name, 2099)
     }
 
-    pub fn leaf_until(&self, name: &str, year: i32) -> (String, String) {
+    pub(crate) fn leaf_until(&self, name: &str, year: i32) -> (String, String) {
         let mut params = CertificateParams::new(vec![name.to_owned()]).unwrap();
         params.distinguished_name = rcgen::DistinguishedName::new();
         params.distinguished_name.push(DnType::CommonName, name);
@@ -241,10 +241,10 @@ impl Authority {
     }
 }
 
-pub fn serve_tls(protocol: ServeProtocol, (cert, key): (String, String)) -> ServeOp {
+pub(crate) fn serve_tls(protocol: ServeProtocol, (cert, key): (String, String)) -> ServeOp {
     ServeOp { cert_pem: Some(cert), key_pem: Some(key), ..serve(protocol) }
 }
 
-pub fn client_tls(name: &str, roots: &Authority) -> ClientTls {
+pub(crate) fn client_tls(name: &str, roots: &Authority) -> ClientTls {
     ClientTls { sni: Some(name.into()), roots_pem: Some(roots.pem.clone()), ..Default::default() }
 }
