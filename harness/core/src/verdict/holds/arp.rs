@@ -130,7 +130,7 @@ fn holder(service: &str, network: &str, seen: &Answers, lease: Option<&LeaseFact
     let Some(own) = context.mac_of(node, network) else {
         return undecided(format!("the hardware address of {network} on {holder} is not known"));
     };
-    for mac in seen.macs.keys().filter(|mac| !mac.eq_ignore_ascii_case(&own)) {
+    if let Some(mac) = seen.macs.keys().find(|mac| !mac.eq_ignore_ascii_case(&own)) {
         let who = context.mac_in_words(mac);
         return broken(format!("{who} answers and {} of {service}: the holder is {holder} ({own})", phrases::NOT_HOLDER));
     }
