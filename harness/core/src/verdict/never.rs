@@ -43,7 +43,9 @@ fn decide(run: &Run<'_>, step: &Never, hidden: &Capture<'_>, control: &Capture<'
     let controlled = hits(positive, canary).map_or(0, |hits| hits.clear + hits.vxlan);
     if controlled == 0 {
         let where_to = format!("`{}` ({}) read {} frames", step.seen_in, positive.interface, positive.frames);
-        return unknown(format!("{}: {where_to}, none with it", phrases::NO_CONTROL));
+        let dropped = summary.dropped + positive.dropped;
+        let lost = if dropped > 0 { format!("; {}: {dropped} dropped", phrases::LOST) } else { String::new() };
+        return unknown(format!("{}: {where_to}, none with it{lost}", phrases::NO_CONTROL));
     }
     if summary.dropped > 0 {
         return unknown(format!("{}: `{}` dropped {}", phrases::LOST, step.r#in, summary.dropped));

@@ -69,6 +69,12 @@ fn an_absence_counts_only_with_its_controls() {
             "the control capture did not see the payload",
         ),
         (
+            "control lost frames",
+            vec![sent.clone(), wire(0, 0, (9, 8)), lost(("overlay", capture("cilium_vxlan", 0, 0, (0, 0))))],
+            Unknown,
+            "the capture lost frames: 3 dropped",
+        ),
+        (
             "capture blind",
             vec![sent.clone(), ("wire", with(capture("eth0", 0, 0, (9, 8)), "frames", json!(0))), overlay.clone()],
             Unknown,
