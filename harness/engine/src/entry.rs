@@ -1,6 +1,7 @@
 //! The door of every binary that uses this crate: the same program is also the agent, the reference network and the janitor, started
 //! again with another first argument. So there is nothing to install, and what runs in a lab is what was built.
 
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 /// Does what the first argument asks when it is one of ours, and returns the exit status; `None` for everybody else's arguments.
@@ -13,8 +14,16 @@ pub fn dispatch() -> Option<ExitCode> {
         "__agent" => {
             let mode = args.next().unwrap_or_default();
             match mode.to_str() {
+                Some("session") => Some(plumb_agent::session_main()),
+                Some("serve") => Some(plumb_agent::serve_main(args)),
                 _ => Some(ExitCode::from(3)),
             }
+        }
+        "__refnet" => Some(plumb_refnet::supervisor::main(&PathBuf::from(args.next().unwrap_or_default()))),
+        "__refnode" => {
+            let folder = PathBuf::from(args.next().unwrap_or_default());
+            let name = args.next().unwrap_or_default();
+            Some(plumb_refnet::node::main(&folder, &name.to_string_lossy()))
         }
         "__janitor" => Some(crate::janitor::main(args.map(|arg| arg.to_string_lossy().into_owned()))),
         _ => None,

@@ -30,3 +30,11 @@ pub mod certs;
 pub mod backends;
 
 pub mod library;
+
+pub mod provider;
+
+pub mod steps;
+
+pub mod run;
+
+pub mod suite;

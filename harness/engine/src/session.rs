@@ -123,6 +123,11 @@ impl Session {
         Session { shared, reader, writer }
     }
 
+    /// Whether nothing can be asked of it any longer.
+    pub fn is_over(&self) -> bool {
+        matches!(*self.shared.waiting.lock().unwrap_or_else(PoisonError::into_inner), Waiting::Ended(_))
+    }
+
     /// Asks who is there, and refuses another protocol.
     ///
     /// # Errors

@@ -1,4 +1,5 @@
-//! Pod mode: the servers of one pod in one process, from configuration to SIGTERM.
+//! Pod mode: the servers of one pod in one process, from configuration to SIGTERM. Names of the Pod and its node that the
+//! configuration leaves out come from `POD_NAME` and `NODE_NAME`.
 
 use std::ffi::{OsStr, OsString};
 use std::io;
@@ -94,9 +95,20 @@ fn configuration(mut args: impl Iterator<Item = OsString>) -> Result<Vec<ServeOp
     } else {
         return Err(PodError::Arguments);
     };
-    let ops: Vec<ServeOp> =
+    let mut ops: Vec<ServeOp> =
         serde_json::from_str(&text).map_err(|error| PodError::Parse { from, line: error.line(), column: error.column() })?;
+    for op in &mut ops {
+        // A Deployment cannot know them; the downward API gives them to each Pod.
+        fill(&mut op.pod, "POD_NAME");
+        fill(&mut op.node, "NODE_NAME");
+    }
     if ops.is_empty() { Err(PodError::Empty) } else { Ok(ops) }
+}
+
+fn fill(field: &mut String, variable: &str) {
+    if field.is_empty() {
+        *field = std::env::var(variable).unwrap_or_default();
+    }
 }
 
 #[cfg(test)]

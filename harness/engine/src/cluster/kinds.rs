@@ -52,7 +52,7 @@ impl std::fmt::Display for ResourceRef {
 
 /// A kind as the API serves it.
 #[derive(Debug, Clone)]
-pub struct Kind {
+pub(super) struct Kind {
     /// Where it is served.
     pub resource: ApiResource,
     /// Whether its objects are in namespaces.
@@ -61,7 +61,7 @@ pub struct Kind {
 
 impl Kind {
     /// Its objects in a namespace.
-    pub fn api(&self, client: &Client, namespace: Option<&str>) -> Api<DynamicObject> {
+    pub(super) fn api(&self, client: &Client, namespace: Option<&str>) -> Api<DynamicObject> {
         if self.namespaced {
             Api::namespaced_with(client.clone(), namespace.unwrap_or("default"), &self.resource)
         } else {

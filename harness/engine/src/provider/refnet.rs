@@ -1,0 +1,143 @@
+//! The reference network as a provider: a plan becomes a [`LabSpec`], the lab's folder is entered in the ledger, the handle does the rest.
+
+use std::collections::BTreeMap;
+use std::net::Ipv4Addr;
+use std::path::PathBuf;
+
+use plumb_core::evidence::LabFacts;
+use plumb_core::plan::Plan;
+use plumb_core::scenario::model::NodeAction;
+use plumb_core::scenario::node_names;
+use plumb_refnet::fault::{Fault, FaultSet};
+use plumb_refnet::lab::LabHandle;
+use plumb_refnet::spec::{LabSpec, NetworkSpec, NodeSpec};
+
+use super::{Place, ProviderError};
+use crate::ledger::{self, Ledger, Line, Resource};
+use crate::session::Session;
+
+/// First of the host numbers kept for Services (see [`NetworkSpec::subnet`]), and how many there are.
+const VIRTUAL: (u8, u8) = (220, 31);
+
+/// A lab of the reference network.
+pub struct RefnetLab {
+    handle: LabHandle,
+    resource: Resource,
+    networks: Vec<NetworkSpec>,
+    unmodelled: Vec<String>,
+    faults: Vec<String>,
+}
+
+impl RefnetLab {
+    pub(super) async fn make(plan: &Plan, run: &str, ledger: &Ledger) -> Result<RefnetLab, ProviderError> {
+        let spec = spec(plan)?;
+        let folder: PathBuf = ledger::runtime_folder()?.join(run);
+        let resource = Resource::RefnetLab { folder: folder.clone() };
+        ledger.write(&Line::Making(resource.clone()))?;
+        crate::janitor::entrust(ledger.path())?;
+        ledger::make_lab_folder(&folder, run)?;
+        match LabHandle::start(&spec, &folder).await {
+            Ok(handle) => Ok(RefnetLab {
+                handle,
+                resource,
+                networks: spec.networks,
+                unmodelled: plan.unmodelled.clone(),
+                faults: spec.faults.iter().map(|fault| fault.name().to_owned()).collect(),
+            }),
+            Err(error) => {
+                gone(&resource, ledger)?;
+                Err(error.into())
+            }
+        }
+    }
+
+    pub(super) fn client(&self) -> Result<kube::Client, ProviderError> {
+        Ok(self.handle.kube_client()?)
+    }
+
+    pub(super) fn facts(&self) -> LabFacts {
+        let ready = self.handle.ready();
+        LabFacts {
+            provider: "refnet".into(),
+            system: format!("reference network {} (not Cilium)", env!("CARGO_PKG_VERSION")),
+            cilium: None,
+            nodes: ready.nodes.clone(),
+            client: ready.client.clone(),
+            unmodelled: self.unmodelled.clone(),
+            faults: self.faults.clone(),
+            phases_ms: ready.phases_ms.clone(),
+        }
+    }
+
+    pub(super) async fn agent(&self, place: &Place) -> Result<Session, ProviderError> {
+        let vantage = place.to_string();
+        let (input, output) = self.handle.agent(&vantage).await?;
+        Ok(Session::over(&vantage, input, output))
+    }
+
+    pub(super) async fn node(&self, node: &str, action: NodeAction) -> Result<u64, ProviderError> {
+        Ok(self.handle.node(node, action).await?)
+    }
+
+    pub(super) fn virtual_address(&self, network: &str, n: u32) -> Option<String> {
+        let network = self.networks.iter().find(|spec| spec.interface == network)?;
+        let [a, b, c, _] = network.subnet.octets();
+        let n = u8::try_from(n).ok().filter(|n| *n < VIRTUAL.1)?;
+        Some(Ipv4Addr::new(a, b, c, VIRTUAL.0 + n).to_string())
+    }
+
+    pub(super) async fn collect(&self) -> Result<BTreeMap<String, String>, ProviderError> {
+        Ok(self.handle.collect().await?)
+    }
+
+    pub(super) fn entrance(&self) -> String {
+        format!(
+            "the lab runs in {} (supervisor pid {}), kubeconfig {}",
+            self.handle.dir().display(),
+            self.handle.pid(),
+            self.handle.ready().kubeconfig
+        )
+    }
+
+    pub(super) async fn close(self, ledger: &Ledger) -> Result<(), ProviderError> {
+        let closed = self.handle.close().await;
+        gone(&self.resource, ledger)?;
+        Ok(closed?)
+    }
+}
+
+/// Takes away what is left and says so in the ledger.
+fn gone(resource: &Resource, ledger: &Ledger) -> Result<(), ProviderError> {
+    ledger::remove(resource)?;
+    Ok(ledger.write(&Line::Gone(resource.clone()))?)
+}
+
+/// The lab a plan asks for.
+fn spec(plan: &Plan) -> Result<LabSpec, ProviderError> {
+    let lab = &plan.scenario.lab;
+    let faults: FaultSet = match &plan.fault {
+        Some(name) => [name.parse::<Fault>().map_err(|error| ProviderError::Plan(error.to_string()))?].into_iter().collect(),
+        None => FaultSet::default(),
+    };
+    let control_planes = lab.control_planes as usize;
+    let nodes = node_names(lab.control_planes, lab.workers).into_iter().enumerate();
+    let gateway_api = plan.scenario.install.gateway_api.as_ref().or(plan.profile.gateway_api.as_ref());
+    if lab.networks.len() > 100 {
+        return Err(ProviderError::Plan(format!("{} networks are asked for, at most 100 fit", lab.networks.len())));
+    }
+    Ok(LabSpec {
+        nodes: nodes.map(|(at, name)| NodeSpec { name, control_plane: at < control_planes }).collect(),
+        // Each lab has namespaces of its own, so the same addresses serve all of them.
+        networks: lab
+            .networks
+            .iter()
+            .zip(9u8..)
+            .map(|(interface, second)| NetworkSpec { interface: interface.clone(), subnet: Ipv4Addr::new(10, second, 0, 0) })
+            .collect(),
+        client: lab.client.clone(),
+        values: plan.values.clone(),
+        crds: gateway_api.map(|api| api.crds.clone()).unwrap_or_default(),
+        faults,
+        seed: plan.seed,
+    })
+}

@@ -1,0 +1,55 @@
+//! Trials side by side: names, which providers are there without trying, and a run on a thread of its own.
+
+use std::path::Path;
+
+use plumb_core::plan::Plan;
+
+use crate::provider;
+use crate::run::{Cleanup, Closed, Listener, RunError, Stop};
+
+/// A trial by its name.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Trial {
+    /// `refnet`, `kind`, `kubeconfig`.
+    pub provider: String,
+    /// Folder name of the scenario.
+    pub scenario: String,
+    /// Profile, where it is not the scenario's own.
+    pub profile: Option<String>,
+}
+
+impl std::fmt::Display for Trial {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}::{}", self.provider, self.scenario)?;
+        self.profile.as_ref().map_or(Ok(()), |profile| write!(f, "@{profile}"))
+    }
+}
+
+/// Why a provider is not there, found without trying anything: what this version does not have at all.
+pub fn absent(provider: &str) -> Vec<String> {
+    if provider == "refnet" { Vec::new() } else { provider::unavailable(provider) }
+}
+
+/// Runs a plan on this thread, with a runtime of its own, so that labs side by side do not wait for each other.
+///
+/// # Errors
+/// See [`RunError`].
+///
+/// # Panics
+/// When the kernel refuses a thread its epoll descriptor.
+pub fn run_here(plan: Plan, out: &Path, cleanup: Cleanup, stop: &Stop, listener: Listener) -> Result<Closed, RunError> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let runtime = runtime.expect("the kernel gives a thread an epoll descriptor");
+    runtime.block_on(crate::run::run(plan, out, cleanup, stop, listener))
+}
+
+/// How many labs fit side by side: they mostly wait, so more than there are processors, within the memory that is free.
+pub fn labs_at_once() -> usize {
+    const LAB_MB: usize = 160;
+    let cores = std::thread::available_parallelism().map_or(2, std::num::NonZero::get);
+    let free_mb = std::fs::read_to_string("/proc/meminfo").ok().and_then(|text| {
+        let line = text.lines().find(|line| line.starts_with("MemAvailable:"))?;
+        line.split_whitespace().nth(1)?.parse::<usize>().ok().map(|kb| kb / 1024)
+    });
+    (cores * 2).min(free_mb.unwrap_or(1_024) / LAB_MB).clamp(1, 6)
+}
