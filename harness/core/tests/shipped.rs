@@ -9,7 +9,7 @@ use plumb_core::capability::Capability;
 use plumb_core::plan::{Disposition, PlanInput, plan};
 use plumb_core::profile::{self, Profile};
 use plumb_core::scenario;
-use plumb_core::scenario::model::{Lab, Role, Scenario, Step};
+use plumb_core::scenario::model::{FaultOutcome, Lab, Role, Scenario, Step};
 use plumb_core::values::Values;
 
 fn folder() -> PathBuf {
@@ -154,4 +154,54 @@ fn the_flag_lint_says_what_is_known_of_the_shipped_profiles() {
         }
     }
     insta::assert_snapshot!("flag_lint", text);
+}
+
+/// Which checks of which scenario each fault turns, as a Markdown table.
+fn fault_table() -> String {
+    let mut rows: BTreeMap<&str, Vec<String>> = BTreeMap::new();
+    for path in folders() {
+        let (name, scenario, _) = read(&path);
+        for fault in plumb_core::capability::FAULTS {
+            let cases: Vec<_> = scenario.faults.iter().filter(|case| case.fault == *fault).collect();
+            if cases.is_empty() {
+                continue;
+            }
+            let turned = |into: FaultOutcome| -> Vec<&str> {
+                let cases = cases.iter().filter(|case| case.into == into);
+                cases.flat_map(|case| &case.turns).map(String::as_str).collect()
+            };
+            let mut said = Vec::new();
+            for (word, ids) in [("red", turned(FaultOutcome::Fail)), ("unknown", turned(FaultOutcome::Unknown))] {
+                match ids.len() {
+                    0 => {}
+                    1..=4 => said.push(format!("{word}: {}", ids.join(", "))),
+                    n => said.push(format!("{word}: {}, ... ({n} checks)", ids[..3].join(", "))),
+                }
+            }
+            rows.entry(fault).or_default().push(format!("`{name}` ({})", said.join("; ")));
+        }
+    }
+    let mut text = String::from("| fault | turns |\n|---|---|\n");
+    for fault in plumb_core::capability::FAULTS {
+        let turns = rows.get(fault).map_or_else(|| "nothing yet".to_owned(), |turns| turns.join("<br>"));
+        text.push_str(&format!("| `{fault}` | {turns} |\n"));
+    }
+    text
+}
+
+#[test]
+fn the_table_of_faults_in_the_readme_is_fresh() {
+    let (begin, end) = ("<!-- faults: begin -->\n", "<!-- faults: end -->");
+    let stored = std::fs::read_to_string(folder().join("README.md")).unwrap();
+    let (before, rest) = stored.split_once(begin).unwrap();
+    let (_, after) = rest.split_once(end).unwrap();
+    fresh("README.md", &format!("{before}{begin}{}{end}{after}", fault_table()));
+}
+
+#[test]
+fn the_scenario_of_the_readme_is_sound() {
+    let readme = std::fs::read_to_string(folder().join("README.md")).unwrap();
+    let block = readme.split("   ```yaml\n").nth(1).unwrap().split("   ```").next().unwrap();
+    let text: String = block.lines().map(|line| format!("{}\n", line.strip_prefix("   ").unwrap_or(line))).collect();
+    scenario::parse("scenarios/README.md", &text).unwrap_or_else(|mistakes| panic!("{mistakes}"));
 }
