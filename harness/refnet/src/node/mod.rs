@@ -6,14 +6,28 @@ pub(crate) mod registry;
 
 mod datapath;
 
+mod kubelet;
+
 use std::io::{Read as _, Write as _};
 use std::path::Path;
 use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::Duration;
+
+use kube::api::DynamicObject;
+use kube::core::{ApiResource, GroupVersionKind};
+use kube::{Api, Client, ResourceExt};
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
 
 use crate::net::netlink::NetError;
 use crate::net::plan::{NodePlan, Plan};
 use crate::settings::{NodeContext, Settings};
 use crate::spec::LabSpec;
+
+/// How long the other nodes may take to publish their keys.
+const KEYS_LIMIT: Duration = Duration::from_secs(20);
 
 /// What stops a node from coming up or going on. Reads after "failed to".
 #[derive(Debug, thiserror::Error)]
@@ -104,8 +118,107 @@ fn read(name: &str) -> Result<Node, NodeError> {
 
 async fn serve(node: Node) -> Result<(), NodeError> {
     datapath::build(&node).await?;
+    let node = Arc::new(node);
+    let client = connect(&node)?;
+    let cancel = CancellationToken::new();
+    let mut parts = start(&client, &node, &cancel);
+    kubelet::register(&client, &node).await?;
+    if node.context.settings.wireguard {
+        keys_known(&client, &node).await?;
+    }
     announce()?;
-    std::future::pending().await
+    let mut terminate = signal(SignalKind::terminate()).map_err(|source| NodeError::Io { operation: "listen for SIGTERM", source })?;
+    tokio::select! {
+        _ = terminate.recv() => {}
+        () = ended_early(&mut parts) => {}
+    }
+    // A graceful end gives leases back.
+    cancel.cancel();
+    while parts.join_next().await.is_some() {}
+    Ok(())
+}
+
+/// Why a part of the node ended; `None` = it was told to.
+type Ended = (&'static str, Option<String>);
+
+/// Starts every part of a node.
+fn start(client: &Client, node: &Arc<Node>, cancel: &CancellationToken) -> JoinSet<Ended> {
+    fn told<E: std::error::Error>(part: &'static str, result: Result<(), E>) -> Ended {
+        (part, result.err().map(|error| chain(&error)))
+    }
+    let mut parts = JoinSet::new();
+    let (context, with) = (&node.context, || (client.clone(), node.context.clone(), cancel.clone()));
+    if context.settings.wireguard {
+        let (client, context, cancel) = with();
+        parts.spawn(async move { told("WireGuard", crate::wireguard::run(client, context, cancel).await) });
+    }
+    if context.settings.l2.is_some() {
+        let (client, context, cancel) = with();
+        parts.spawn(async move { told("L2 announcer", crate::l2::run(client, context, cancel).await) });
+    }
+    let (service, of_service, until) = with();
+    parts.spawn(async move { told("Service proxy", crate::service::run(service, of_service, until).await) });
+    if context.settings.gateway {
+        let (client, context, cancel) = with();
+        parts.spawn(async move { told("Gateway", crate::gateway::run(client, context, cancel).await) });
+    }
+    let (client, node, cancel) = (client.clone(), node.clone(), cancel.clone());
+    parts.spawn(async move { told("kubelet", kubelet::run(client, node, cancel).await) });
+    parts
+}
+
+/// Resolves when a part that should go on has failed; says so in the log.
+async fn ended_early(parts: &mut JoinSet<Ended>) {
+    while let Some(ended) = parts.join_next().await {
+        match ended {
+            Ok((_, None)) => {}
+            Ok((part, Some(error))) => return log(&format!("failed to go on with the {part}: {error}")),
+            Err(error) => return log(&format!("a part of the node panicked: {error}")),
+        }
+    }
+    std::future::pending::<()>().await;
+}
+
+/// An error with its causes.
+fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(next) = cause {
+        text.push_str(": ");
+        text.push_str(&next.to_string());
+        cause = next.source();
+    }
+    text
+}
+
+/// A client with the node's own certificate, over the lab's wire.
+fn connect(node: &Node) -> Result<Client, NodeError> {
+    let config = credentials::client(&node.own.name, &node.plan.api_url());
+    let config = config.map_err(|source| NodeError::Io { operation: "read the node's credentials", source })?;
+    Client::try_from(config).map_err(|source| NodeError::Api { operation: "set up the client for the API", source: Box::new(source) })
+}
+
+/// Waits until every node has published its key: before that, what is to be encrypted is dropped.
+async fn keys_known(client: &Client, node: &Node) -> Result<(), NodeError> {
+    use futures::StreamExt as _;
+    use kube::runtime::{WatchStreamExt as _, watcher};
+    let kind = GroupVersionKind::gvk("cilium.io", "v2", "CiliumNode");
+    let nodes = Api::<DynamicObject>::all_with(client.clone(), &ApiResource::from_gvk_with_plural(&kind, "ciliumnodes"));
+    let mut waiting: std::collections::BTreeSet<_> = node.plan.nodes.iter().map(|peer| peer.name.clone()).collect();
+    let mut events = std::pin::pin!(watcher(nodes, watcher::Config::default()).default_backoff().applied_objects());
+    let heard = tokio::time::timeout(KEYS_LIMIT, async {
+        while !waiting.is_empty() {
+            if let Some(Ok(found)) = events.next().await
+                && found.annotations().contains_key(crate::wireguard::KEY_ANNOTATION)
+            {
+                waiting.remove(&found.name_any());
+            }
+        }
+    });
+    heard.await.map_err(|_| NodeError::Io {
+        operation: "hear every node's WireGuard key",
+        source: std::io::Error::new(std::io::ErrorKind::TimedOut, "a node has published none"),
+    })
 }
 
 /// Tells the supervisor that the node is ready.

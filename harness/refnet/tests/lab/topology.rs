@@ -20,5 +20,5 @@ async fn every_machine_reaches_every_other() {
     for (from, to) in [("node/worker", "10.244.2.1"), ("node/worker2", "10.244.0.1"), ("node/control-plane", "10.244.1.1")] {
         assert_eq!(world.ping(from, to, 1).await, 1, "{from} -> {to}");
     }
-    world.lab.close().await.unwrap();
+    world.close().await;
 }

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 
-use plumb_core::probe::{Body, Done, Op, PingOp, PingOutcome, Reply, Request};
+use plumb_core::probe::{Body, Done, L4Op, Op, PingOp, PingOutcome, Reply, Request};
 use plumb_refnet::fault::{Fault, FaultSet};
 use plumb_refnet::lab::LabHandle;
 use plumb_refnet::spec::{LabSpec, NetworkSpec, NodeSpec};
@@ -30,6 +30,7 @@ pub(crate) fn spec(values: &[(&str, serde_json::Value)], faults: &[Fault]) -> La
 /// A lab and the folder it lives in.
 pub(crate) struct World {
     pub(crate) lab: LabHandle,
+    pub(crate) client: kube::Client,
     pub(crate) dir: tempfile::TempDir,
 }
 
@@ -37,7 +38,7 @@ impl World {
     pub(crate) async fn start(spec: &LabSpec) -> World {
         let dir = tempfile::tempdir().unwrap();
         match LabHandle::start(spec, dir.path()).await {
-            Ok(lab) => World { lab, dir },
+            Ok(lab) => World { client: lab.kube_client().unwrap(), lab, dir },
             Err(error) => panic!("{error}"),
         }
     }
@@ -55,6 +56,20 @@ impl World {
     pub(crate) async fn agent(&self, vantage: &str) -> Session {
         let (reads, writes) = self.lab.agent(vantage).await.unwrap_or_else(|error| panic!("{error}"));
         Session { reads: BufReader::new(reads), writes, last: 0 }
+    }
+
+    /// Ends it, and looks that nothing is in its way.
+    pub(crate) async fn close(self) {
+        self.lab.close().await.unwrap();
+        drop(self.dir);
+    }
+
+    /// How many of one TCP echo came back.
+    pub(crate) async fn echo(&self, from: &str, to: &str, port: u16, payload: &str) -> usize {
+        let target = std::net::SocketAddr::new(to.parse().unwrap(), port);
+        let op = L4Op { target, source: None, payload: payload.to_owned(), count: 1, interval_ms: 0, timeout_ms: 1000 };
+        let Done::L4(report) = self.agent(from).await.ask(Op::Tcp(op)).await else { panic!("not an echo report") };
+        report.attempts.iter().filter(|attempt| attempt.rtt_us.is_some()).count()
     }
 
     /// Whether an address answers echo requests.
