@@ -14,8 +14,11 @@ use serde::de::DeserializeOwned;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
-/// Pause before a watch that broke, or whose kind is not served, is tried again.
+/// Pause before a watch that broke is tried again.
 const RETRY: Duration = Duration::from_millis(100);
+
+/// Pause before a kind that was not served is asked for again.
+const LATER: Duration = Duration::from_millis(500);
 
 /// Namespace (empty for cluster-scoped kinds) and name.
 pub type Key = (String, String);
@@ -111,16 +114,17 @@ where
                     }
                 }
                 Some(Err(error)) => {
-                    if not_served(&error) {
+                    let missing = not_served(&error);
+                    if missing && (!self.synced() || self.served()) {
                         self.take(Event::Init, &mut listing);
                         self.take(Event::InitDone, &mut listing);
                         self.served.store(false, Ordering::Release);
                         pulse.beat();
                     }
                     // The pause is the specification: a watch that fails at once must not become a busy loop.
-                    tokio::select! {
-                        () = cancel.cancelled() => return,
-                        () = tokio::time::sleep(RETRY) => {}
+                    let pause = tokio::time::sleep(if missing { LATER } else { RETRY });
+                    if cancel.run_until_cancelled(pause).await.is_none() {
+                        return;
                     }
                 }
             }

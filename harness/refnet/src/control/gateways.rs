@@ -16,6 +16,7 @@ use crate::gateway::model::{
     Condition, GATEWAY_LABEL, GatewayState, RouteState, World, merge_conditions, merge_parents, service_name, translate,
 };
 use crate::gateway::objects::{CONTROLLER, ClassSpec, GatewaySpec, Item, resource};
+use crate::gateway::source::TLS_ROUTE;
 
 /// The Gateway controller.
 #[derive(Debug, Default)]
@@ -41,7 +42,7 @@ impl Controller for Gateways {
                 self.say_route(cluster, &http, route, state).await?;
             }
         }
-        let tls = resource(cluster.source.tls_route_version(), "TLSRoute", "tlsroutes");
+        let tls = resource(TLS_ROUTE, "TLSRoute", "tlsroutes");
         for state in &translation.tls_routes {
             let route = world.tls_routes.iter().find(|route| route.namespace() == state.namespace && route.name() == state.name);
             if let Some(route) = route {

@@ -5,10 +5,10 @@ use std::sync::Arc;
 
 use k8s_openapi::api::core::v1::{Node, NodeSelectorRequirement, NodeSelectorTerm, Pod, Toleration};
 use kube::Api;
-use kube::api::{Patch, PatchParams};
+use kube::api::{Patch, PatchParams, PostParams};
 use serde_json::json;
 
-use super::write::{ignore_gone, now};
+use super::write::{ignore_gone, is_code, now};
 use super::{Cluster, Controller};
 
 /// Label and taint of control planes.
@@ -33,16 +33,10 @@ impl Controller for Scheduler {
             }
             match self.choose(pod, &pods, &nodes) {
                 Some(node) => {
-                    bind(cluster, pod, json!({"spec": {"nodeName": node}}), Part::Object).await?;
+                    bind(cluster, pod, &node).await?;
                     self.bound.insert(uid, node);
                 }
-                None if !says_unschedulable(pod) => {
-                    let condition = json!({
-                        "type": "PodScheduled", "status": "False", "reason": "Unschedulable", "lastTransitionTime": now(),
-                        "message": format!("0/{} nodes are available to this Pod", nodes.len()),
-                    });
-                    bind(cluster, pod, json!({"status": {"conditions": [condition]}}), Part::Status).await?;
-                }
+                None if !says_unschedulable(pod) => refuse(cluster, pod, nodes.len()).await?,
                 None => {}
             }
         }
@@ -63,22 +57,30 @@ impl Scheduler {
     }
 }
 
-/// Which part of a Pod is written.
-enum Part {
-    Object,
-    Status,
+/// Binds a Pod to a node. One that is bound already, by its author perhaps, is left as it is.
+async fn bind(cluster: &Cluster, pod: &Pod, node: &str) -> Result<(), kube::Error> {
+    let name = pod.metadata.name.as_deref().unwrap_or_default();
+    let binding = json!({"apiVersion": "v1", "kind": "Binding", "metadata": {"name": name}, "target": {"kind": "Node", "name": node}});
+    let bound: Result<serde_json::Value, _> = api(cluster, pod).create_subresource("binding", name, &PostParams::default(), &binding).await;
+    match bound {
+        Err(error) if !is_code(&error, 409) => ignore_gone(error),
+        _ => Ok(()),
+    }
 }
 
-async fn bind(cluster: &Cluster, pod: &Pod, patch: serde_json::Value, part: Part) -> Result<(), kube::Error> {
-    let namespace = pod.metadata.namespace.as_deref().unwrap_or("default");
-    let api: Api<Pod> = Api::namespaced(cluster.client.clone(), namespace);
+/// Says that there is no node for a Pod.
+async fn refuse(cluster: &Cluster, pod: &Pod, nodes: usize) -> Result<(), kube::Error> {
+    let condition = json!({
+        "type": "PodScheduled", "status": "False", "reason": "Unschedulable", "lastTransitionTime": now(),
+        "message": format!("0/{nodes} nodes are available to this Pod"),
+    });
+    let patch = Patch::Merge(json!({"status": {"conditions": [condition]}}));
     let name = pod.metadata.name.as_deref().unwrap_or_default();
-    let patch = Patch::Merge(patch);
-    let outcome = match part {
-        Part::Object => api.patch(name, &PatchParams::default(), &patch).await,
-        Part::Status => api.patch_status(name, &PatchParams::default(), &patch).await,
-    };
-    outcome.map(|_| ()).or_else(ignore_gone)
+    api(cluster, pod).patch_status(name, &PatchParams::default(), &patch).await.map(|_| ()).or_else(ignore_gone)
+}
+
+fn api(cluster: &Cluster, pod: &Pod) -> Api<Pod> {
+    Api::namespaced(cluster.client.clone(), pod.metadata.namespace.as_deref().unwrap_or("default"))
 }
 
 fn node_of(pod: &Pod) -> Option<&str> {

@@ -14,6 +14,9 @@ use super::objects::{Item, resource};
 use crate::fault::FaultSet;
 use crate::mirror::{Mirror, Pulse};
 
+/// Version TLSRoutes are read in: the one of the document and of every Cilium up to 1.19.
+pub const TLS_ROUTE: &str = "v1alpha2";
+
 /// Mirrors of everything the translation reads.
 #[derive(Debug, Clone)]
 pub struct Source {
@@ -21,7 +24,6 @@ pub struct Source {
     gateways: Mirror<DynamicObject>,
     http_routes: Mirror<DynamicObject>,
     tls_routes: Mirror<DynamicObject>,
-    tls_routes_v1: Mirror<DynamicObject>,
     grants: Mirror<DynamicObject>,
     services: Mirror<Service>,
     slices: Mirror<EndpointSlice>,
@@ -40,8 +42,7 @@ impl Source {
             classes: dynamic("v1", "GatewayClass", "gatewayclasses"),
             gateways: dynamic("v1", "Gateway", "gateways"),
             http_routes: dynamic("v1", "HTTPRoute", "httproutes"),
-            tls_routes: dynamic("v1alpha2", "TLSRoute", "tlsroutes"),
-            tls_routes_v1: dynamic("v1", "TLSRoute", "tlsroutes"),
+            tls_routes: dynamic(TLS_ROUTE, "TLSRoute", "tlsroutes"),
             grants: dynamic("v1beta1", "ReferenceGrant", "referencegrants"),
             services: Mirror::follow(Api::all(client.clone()), pulse.clone(), cancel.clone()),
             slices: Mirror::follow(Api::all(client.clone()), pulse.clone(), cancel.clone()),
@@ -53,18 +54,13 @@ impl Source {
 
     /// Whether every first list has come.
     pub fn synced(&self) -> bool {
-        let dynamic = [&self.classes, &self.gateways, &self.http_routes, &self.tls_routes, &self.tls_routes_v1, &self.grants];
+        let dynamic = [&self.classes, &self.gateways, &self.http_routes, &self.tls_routes, &self.grants];
         dynamic.iter().all(|mirror| mirror.synced())
             && self.services.synced()
             && self.slices.synced()
             && self.secrets.synced()
             && self.namespaces.synced()
             && self.nodes.synced()
-    }
-
-    /// The version TLSRoutes are written in: the newest that is served.
-    pub fn tls_route_version(&self) -> &'static str {
-        if self.tls_routes_v1.all().is_empty() { "v1alpha2" } else { "v1" }
     }
 
     /// Mirror of the Services.
@@ -89,16 +85,11 @@ impl Source {
 
     /// A snapshot.
     pub fn world(&self, host_network: Option<Ipv4Addr>, faults: &FaultSet) -> World {
-        // A cluster that serves TLSRoute in both versions lists the same objects twice.
-        let tls_routes = match self.tls_route_version() {
-            "v1" => &self.tls_routes_v1,
-            _ => &self.tls_routes,
-        };
         World {
             classes: read(&self.classes),
             gateways: read(&self.gateways),
             http_routes: read(&self.http_routes),
-            tls_routes: read(tls_routes),
+            tls_routes: read(&self.tls_routes),
             grants: read(&self.grants),
             services: self.services.all(),
             slices: self.slices.all(),
