@@ -33,7 +33,7 @@ fn settings(host_network: bool) -> Settings {
 impl Lab {
     async fn start(host_network: bool, fault: Option<Fault>) -> Lab {
         let crds = ["gatewayclasses", "gateways", "httproutes", "referencegrants", "experimental/tlsroutes"].map(str::to_owned);
-        let client = ApiServer::new(ApiConfig { crds: crds.into(), ..ApiConfig::default() }).unwrap().client();
+        let client = ApiServer::new(ApiConfig { crds: crds.into() }).unwrap().client();
         let cancel = CancellationToken::new();
         tokio::spawn(super::run(client.clone(), settings(host_network), fault.into_iter().collect(), 5, cancel.clone()));
         let lab = Lab { client, cancel: cancel.clone(), _drop: cancel.drop_guard() };

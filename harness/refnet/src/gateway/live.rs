@@ -17,6 +17,9 @@ use crate::fault::{Fault, FaultSet};
 /// Namespace and name of a Secret.
 type SecretName = (String, String);
 
+/// Forged certificates by what they are and what they are for.
+type Forged = BTreeMap<(Forgery, Vec<String>), Arc<Served>>;
+
 /// What every connection of a node shares.
 #[derive(Debug)]
 pub(super) struct Node {
@@ -29,7 +32,7 @@ pub(super) struct Node {
     /// Whether `h2` and `http/1.1` are offered where TLS is terminated.
     pub(super) alpn: bool,
     /// Certificates that take another's place, made once.
-    forged: Mutex<BTreeMap<(Forgery, Vec<String>), Arc<Served>>>,
+    forged: Mutex<Forged>,
 }
 
 impl Node {

@@ -134,8 +134,8 @@ fn evaluate_one<'a>(world: &World, gateway: &'a Item<GatewaySpec>, owner: &str, 
     }
     let asked = &spec.allowed_routes.kinds;
     if !asked.is_empty() {
-        let is_known = |kind: &&'static str| asked.iter().any(|ask| ask.kind == **kind && ask.group.as_deref().unwrap_or(GROUP) == GROUP);
-        work.kinds = protocol_kinds.iter().copied().filter(|kind| is_known(&kind)).collect();
+        let is_known = |kind: &str| asked.iter().any(|ask| ask.kind == kind && ask.group.as_deref().unwrap_or(GROUP) == GROUP);
+        work.kinds = protocol_kinds.iter().copied().filter(|kind| is_known(kind)).collect();
         let all_known =
             asked.iter().all(|ask| protocol_kinds.contains(&ask.kind.as_str()) && ask.group.as_deref().unwrap_or(GROUP) == GROUP);
         if !all_known {

@@ -139,6 +139,9 @@ fn parents<S>(
     (state, attachments)
 }
 
+/// A listener by its place, and the host names a route has on it.
+type Attached = (usize, Vec<Option<String>>);
+
 /// The listeners of a Gateway a route attaches to by one parent reference, or why there is none.
 fn attach(
     world: &World,
@@ -146,7 +149,7 @@ fn attach(
     route: (&str, &str),
     parent: &ParentRef,
     hostnames: &[String],
-) -> Result<Vec<(usize, Vec<Option<String>>)>, Why> {
+) -> Result<Vec<Attached>, Why> {
     let named = |spec: &ListenerSpec| {
         parent.section_name.as_ref().is_none_or(|section| *section == spec.name) && parent.port.is_none_or(|port| port == spec.port)
     };
