@@ -56,10 +56,19 @@ async fn pod_that_is_killed_is_started_again() {
 impl World {
     /// Makes a Pod with a TCP echo on a node and waits until it is ready; its address.
     pub(crate) async fn pod(&self, name: &str, node: &str, port: u16) -> String {
+        self.make(name, node, port, false).await
+    }
+
+    /// The same in the node's own namespace.
+    pub(crate) async fn host_pod(&self, name: &str, node: &str, port: u16) -> String {
+        self.make(name, node, port, true).await
+    }
+
+    async fn make(&self, name: &str, node: &str, port: u16, host: bool) -> String {
         let serve = json!([{"listen": format!("0.0.0.0:{port}"), "protocol": "tcpEcho", "backend": name}]).to_string();
         let pod: Pod = serde_json::from_value(json!({
             "metadata": {"name": name},
-            "spec": {"nodeName": node, "terminationGracePeriodSeconds": 2, "containers": [{
+            "spec": {"nodeName": node, "hostNetwork": host, "terminationGracePeriodSeconds": 2, "containers": [{
                 "name": "agent", "image": "plumb-agent",
                 "env": [
                     {"name": "PLUMB_SERVE", "value": serve},
