@@ -156,7 +156,8 @@ impl Listener {
         }
         self.report.frames.extend_from_slice(&late);
         tell(context, late).await;
-        self.report.dropped = sys::packet_drops(self.socket.get_ref().as_fd()).map_err(|error| gone(&self.interface, &error))?;
+        let count = sys::packet_count(self.socket.get_ref().as_fd()).map_err(|error| gone(&self.interface, &error))?;
+        self.report.dropped = count.dropped;
         self.report.to_ns = to_ns;
         Ok(self.report)
     }

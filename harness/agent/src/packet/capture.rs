@@ -1,7 +1,7 @@
 //! The capture operation: a tap on an interface, read on a thread of its own, decoded as frames come. What is counted is
 //! [`plumb_core::frames`]'s business.
 
-use std::io::{self, ErrorKind};
+use std::io;
 use std::os::fd::AsFd as _;
 use std::os::unix::net::UnixStream;
 
@@ -78,12 +78,11 @@ impl Reader {
             move |error: io::Error| OpError { operation: format!("read frames on {interface}"), message: error.to_string() }
         };
         while !self.wait().map_err(&failed)? {
-            self.take(&mut book).map_err(&failed)?;
+            self.tap.read_some(|bytes, wire_len, at_ns| book.frame(bytes, wire_len, at_ns)).map_err(&failed)?;
         }
         self.tap.close().map_err(&failed)?;
         let to_ns = monotonic_ns();
-        while self.take(&mut book).map_err(&failed)? > 0 {}
-        let dropped = self.tap.drops().map_err(&failed)?;
+        let dropped = self.tap.drain(|bytes, wire_len, at_ns| book.frame(bytes, wire_len, at_ns)).map_err(&failed)?;
         Ok(book.close(from_ns, to_ns, dropped))
     }
 
@@ -98,17 +97,6 @@ impl Reader {
             Ok(_) => Ok(both[0].any().unwrap_or(true)),
             Err(nix::errno::Errno::EINTR) => Ok(false),
             Err(error) => Err(error.into()),
-        }
-    }
-
-    fn take(&mut self, book: &mut Book) -> io::Result<usize> {
-        match self.tap.read(|bytes, wire_len, at_ns| book.frame(bytes, wire_len, at_ns)) {
-            Ok(count) => Ok(count),
-            Err(error) if error.kind() == ErrorKind::WouldBlock => Ok(0),
-            Err(error) if error.kind() == ErrorKind::Interrupted => Ok(0),
-            // The link went down: no frames for now, and it may come back.
-            Err(error) if error.raw_os_error() == Some(libc::ENETDOWN) => Ok(0),
-            Err(error) => Err(error),
         }
     }
 }

@@ -3,26 +3,52 @@
 
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::time::{Duration, Instant};
 
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use plumb_core::frames::filter;
 use plumb_core::probe::{CaptureOp, OpError};
 
 use crate::fault::CaptureFault;
 use crate::links::{self, Interface};
-use crate::sys::{self, FrameReader, Instruction};
+use crate::sys::{self, ArrivedFrame, FrameReader, Instruction, Ring};
 
 const ETHERTYPE_ALL: u16 = 3;
-/// Room for a burst. The kernel charges each frame what it occupies, up to 64 KiB and more for one segmented later, not what is kept of it.
+/// Room for a burst where there is no ring. The kernel charges each frame what it occupies, up to 64 KiB and more for one segmented later, not what is kept of it.
 const RECEIVE_BUFFER_BYTES: i32 = 64 * 1024 * 1024;
 const SNAPLEN_MAX: u32 = 65_535 + 14;
 /// `BPF_RET | BPF_K` with 0: keep nothing.
 const NOTHING: [Instruction; 1] = [(0x06, 0, 0, 0)];
 const ETHERNET_HEADER: usize = 14;
 
+/// The kernel hands frames over within milliseconds; what is not there by then was never queued.
+const DRAIN_MAX: Duration = Duration::from_secs(2);
+const DRAIN_POLL_MS: u16 = 1;
+
+/// How frames come to this process.
+enum Source {
+    /// Through memory shared with the kernel.
+    Ring(Ring),
+    /// By system call.
+    Socket(FrameReader),
+}
+
+impl Source {
+    fn read(&mut self, fd: BorrowedFd<'_>, each: impl FnMut(ArrivedFrame<'_>)) -> io::Result<usize> {
+        match self {
+            Self::Ring(ring) => ring.read(each),
+            Self::Socket(reader) => reader.read(fd, each),
+        }
+    }
+}
+
 /// A live tap.
 pub(super) struct Tap {
+    // The ring goes before the socket it belongs to.
+    source: Source,
     socket: OwnedFd,
-    reader: FrameReader,
+    /// Frames read so far.
+    read: u64,
     /// For interfaces whose frames begin with the IP header: the filter runs here, on the frame with an Ethernet header made up.
     bare: Option<Vec<filter::Instruction>>,
     /// A loopback interface shows each frame twice, going out and coming in; it is read once, coming in.
@@ -45,11 +71,7 @@ impl Tap {
         let program = filter::compile(&op.filter, snaplen);
         let socket = sys::packet_socket().map_err(|error| failed("open", error))?;
         let fd = socket.as_fd();
-        match fault {
-            Some(CaptureFault::Drops) => sys::shrink_receive_buffer(fd),
-            _ => sys::receive_buffer(fd, RECEIVE_BUFFER_BYTES),
-        }
-        .map_err(|error| failed("size", error))?;
+        let source = source(fd, snaplen as usize, fault).map_err(|error| failed("size", error))?;
         sys::stamp_arrivals(fd).and_then(|()| sys::tell_lengths(fd)).map_err(|error| failed("set up", error))?;
         let instructions: Vec<Instruction> = match fault {
             Some(CaptureFault::Blind) => NOTHING.to_vec(),
@@ -61,14 +83,13 @@ impl Tap {
         }
         sys::join_promiscuous(fd, interface.index).map_err(|error| failed("make promiscuous", error))?;
         sys::bind_packet(fd, interface.index, ETHERTYPE_ALL).map_err(|error| failed("bind", error))?;
-        let reader = FrameReader::new(snaplen as usize);
-        Ok(Self { socket, reader, bare: interface.is_bare.then_some(program), skip_outgoing: interface.is_loopback })
+        Ok(Self { source, socket, read: 0, bare: interface.is_bare.then_some(program), skip_outgoing: interface.is_loopback })
     }
 
     /// Hands what is queued, up to a batch, to `each`: bytes, length on the wire, time. How many frames were read.
-    pub(super) fn read(&mut self, mut each: impl FnMut(&[u8], usize, u64)) -> io::Result<usize> {
+    fn read(&mut self, mut each: impl FnMut(&[u8], usize, u64)) -> io::Result<usize> {
         let (bare, skip_outgoing) = (&self.bare, self.skip_outgoing);
-        self.reader.read(self.socket.as_fd(), |frame| match bare {
+        let count = self.source.read(self.socket.as_fd(), |frame| match bare {
             _ if skip_outgoing && frame.outgoing => {}
             None => each(frame.bytes, frame.wire_len, frame.at_ns),
             Some(program) => {
@@ -78,7 +99,9 @@ impl Tap {
                     each(&whole[..whole.len().min(kept)], frame.wire_len + ETHERNET_HEADER, frame.at_ns);
                 }
             }
-        })
+        })?;
+        self.read += count as u64;
+        Ok(count)
     }
 
     /// Hears nothing any more; what is queued stays to be read.
@@ -86,10 +109,55 @@ impl Tap {
         sys::attach_filter(self.socket.as_fd(), &NOTHING)
     }
 
-    /// Frames the kernel dropped since the tap was opened; to be asked once.
-    pub(super) fn drops(&self) -> io::Result<u64> {
-        sys::packet_drops(self.socket.as_fd())
+    /// Reads everything that was queued before the tap was closed; how many frames the kernel dropped while it was open.
+    pub(super) fn drain(&mut self, mut each: impl FnMut(&[u8], usize, u64)) -> io::Result<u64> {
+        let deadline = Instant::now() + DRAIN_MAX;
+        let (mut queued, mut dropped) = (0, 0);
+        let mut settled = false;
+        loop {
+            while self.read_some(&mut each)? > 0 {}
+            let count = sys::packet_count(self.socket.as_fd())?;
+            queued += count.queued;
+            dropped += count.dropped;
+            // A frame that was on its way past the filter is counted a moment later: twice the same is the end.
+            if self.read >= queued && settled && count.queued == 0 {
+                return Ok(dropped);
+            }
+            if Instant::now() > deadline {
+                // What was queued and never came is as lost as what was dropped.
+                return Ok(dropped + queued.saturating_sub(self.read));
+            }
+            settled = self.read >= queued;
+            let mut frames = [PollFd::new(self.socket.as_fd(), PollFlags::POLLIN)];
+            match poll(&mut frames, PollTimeout::from(DRAIN_POLL_MS)) {
+                Ok(_) | Err(nix::errno::Errno::EINTR) => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
     }
+
+    /// Like [`Tap::read`], with nothing to read being nothing read.
+    pub(super) fn read_some(&mut self, each: impl FnMut(&[u8], usize, u64)) -> io::Result<usize> {
+        match self.read(each) {
+            Err(error) if matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted) => Ok(0),
+            // The link went down: no frames for now, and it may come back.
+            Err(error) if error.raw_os_error() == Some(libc::ENETDOWN) => Ok(0),
+            read => read,
+        }
+    }
+}
+
+/// A ring where there can be one; the fault that drops frames wants little room.
+fn source(fd: BorrowedFd<'_>, snaplen: usize, fault: Option<CaptureFault>) -> io::Result<Source> {
+    if fault == Some(CaptureFault::Drops) {
+        sys::shrink_receive_buffer(fd)?;
+        return Ok(Source::Socket(FrameReader::new(snaplen)));
+    }
+    if let Ok(ring) = Ring::attach(fd, snaplen) {
+        return Ok(Source::Ring(ring));
+    }
+    sys::receive_buffer(fd, RECEIVE_BUFFER_BYTES)?;
+    Ok(Source::Socket(FrameReader::new(snaplen)))
 }
 
 impl AsFd for Tap {

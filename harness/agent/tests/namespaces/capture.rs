@@ -10,7 +10,8 @@ use plumb_core::probe::{Canary, CaptureOp, CaptureSummary, Done, FrameFilter, It
 use crate::support::{Agent, serve};
 use crate::wires::wires;
 
-pub(crate) const TESTS: [(&str, fn()); 7] = [
+pub(crate) const TESTS: [(&str, fn()); 8] = [
+    ("capture_of_a_flood_drops_nothing", capture_of_a_flood_drops_nothing),
     ("capture_sees_a_canary_in_both_directions", capture_sees_a_canary_in_both_directions),
     ("capture_keeps_only_what_the_filter_lets_through", capture_keeps_only_what_the_filter_lets_through),
     ("capture_counts_lengths_on_the_wire", capture_counts_lengths_on_the_wire),
@@ -95,6 +96,20 @@ fn capture_reads_all_that_was_queued_before_it_answers() {
     });
     let (_, summary) = end(&mut watcher, id);
     assert_eq!((summary.frames, summary.dropped, summary.canaries[0].clear), (20_000, 0, 20_000), "{summary:?}");
+}
+
+/// Segments of 64 KiB, each of which a receive buffer without privileges would be full of after a few.
+fn capture_of_a_flood_drops_nothing() {
+    let wires = wires();
+    let mut far = wires.b.agent();
+    let (_, target) = far.serve(ServeOp { listen: "10.9.0.3:0".parse().unwrap(), ..serve(ServeProtocol::TcpEcho) });
+    let mut watcher = wires.a.agent();
+    let (id, _) = watcher.begin(Op::Capture(CaptureOp { filter: Vec::new(), pcapng_bytes_max: 0, ..capture() }));
+    let l4 = L4Op { target, source: None, payload: "z".repeat(8_000_000), count: 4, interval_ms: 0, timeout_ms: 60_000 };
+    let Done::L4(report) = wires.a.agent().ask(Op::Tcp(l4)) else { panic!() };
+    assert!(report.attempts.iter().all(|attempt| attempt.rtt_us.is_some()), "{:?}", report.attempts);
+    let (_, summary) = end(&mut watcher, id);
+    assert!(summary.dropped == 0 && summary.bytes > 64_000_000, "{summary:?}");
 }
 
 fn capture_to_a_full_file_says_so() {

@@ -1,5 +1,7 @@
 //! The system calls no crate wraps: AF_PACKET sockets, classic BPF, interface ioctls, and options and ancillary data that nix does not
-//! know. The only place with `unsafe`; each function is safe to call and checks what it hands to the kernel.
+//! know. The only place with `unsafe` (the ring included); each function is safe to call and checks what it hands to the kernel.
+
+mod ring;
 
 use std::io;
 use std::mem::{size_of, size_of_val, zeroed};
@@ -8,6 +10,8 @@ use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
+
+pub(crate) use ring::Ring;
 
 use crate::clock::WallOffset;
 
@@ -91,10 +95,21 @@ pub(crate) fn join_promiscuous(fd: BorrowedFd<'_>, interface: u32) -> io::Result
     set_option(fd, libc::SOL_PACKET, libc::PACKET_ADD_MEMBERSHIP, &membership)
 }
 
-/// Frames the socket dropped for want of room since the last call (`PACKET_STATISTICS` resets its counters).
-pub(crate) fn packet_drops(fd: BorrowedFd<'_>) -> io::Result<u64> {
+/// What `PACKET_STATISTICS` says.
+#[derive(Clone, Copy)]
+pub(crate) struct PacketCount {
+    /// Frames that were queued for the reader.
+    pub(crate) queued: u64,
+    /// Frames that were dropped for want of room.
+    pub(crate) dropped: u64,
+}
+
+/// Frames since the last call, which resets the counters.
+pub(crate) fn packet_count(fd: BorrowedFd<'_>) -> io::Result<PacketCount> {
     let statistics: libc::tpacket_stats = option(fd, libc::SOL_PACKET, libc::PACKET_STATISTICS)?;
-    Ok(u64::from(statistics.tp_drops))
+    let dropped = u64::from(statistics.tp_drops);
+    // The kernel counts the dropped ones among all.
+    Ok(PacketCount { queued: u64::from(statistics.tp_packets).saturating_sub(dropped), dropped })
 }
 
 /// Asks for as large a receive buffer as there may be: over the system's limit where that is allowed.
