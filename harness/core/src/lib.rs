@@ -33,3 +33,5 @@ pub mod sampling;
 pub mod verdict;
 
 pub mod report;
+
+pub mod fault_table;

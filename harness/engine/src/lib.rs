@@ -31,6 +31,8 @@ pub mod backends;
 
 pub mod library;
 
+pub mod doctor;
+
 pub mod provider;
 
 pub mod steps;

@@ -1,0 +1,181 @@
+//! Arguments. The text here is what `--help` says.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+/// Find out whether what a platform promises about Cilium is true.
+#[derive(Debug, Parser)]
+#[command(
+    name = "plumb",
+    version,
+    after_help = "Exit status: 0 all passed, 1 something failed, 2 unknown (the lab, not the product), 3 bad input, 4 nothing ran."
+)]
+pub(crate) struct Arguments {
+    /// Folder with scenarios and profiles [default: `scenarios` here or above, else the one plumb was built from]
+    #[arg(long, global = true, value_name = "DIR", env = "PLUMB_SCENARIOS", hide_env = true)]
+    pub(crate) scenarios: Option<PathBuf>,
+    #[command(subcommand)]
+    pub(crate) verb: Verb,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Verb {
+    /// Run scenarios and say what the wire showed
+    Run(Run),
+    /// Name the scenarios, or the trials of a CI matrix
+    List(List),
+    /// Check scenario files, or the flags of a profile
+    Lint(Lint),
+    /// Print the JSON Schema of scenario files or profiles
+    Schema(Schema),
+    /// Judge a run again from its folder: the same evidence gives the same bytes
+    Judge(Judge),
+    /// Show runs as text, JSON, JUnit, HTML or a GitHub summary
+    Report(Report),
+    /// Name the faults of the reference network, or prove that each turns its checks red
+    Faults(Faults),
+    /// Run a scenario many times and give its failure rate with an interval
+    Soak(Soak),
+    /// Say what this machine lacks, what that stops, and the cure
+    Doctor,
+    /// Take away what dead runs have left
+    Sweep,
+}
+
+#[derive(Debug, Clone, Args)]
+pub(crate) struct Choice {
+    /// Who makes the network: refnet, kind or kubeconfig
+    #[arg(long, default_value = "refnet", value_name = "NAME")]
+    pub(crate) provider: String,
+    /// Flag set to install [default: the scenario's own]
+    #[arg(long, value_name = "NAME")]
+    pub(crate) profile: Option<String>,
+    /// Decides every choice that is free; the same seed makes the same choices
+    #[arg(long, default_value_t = 1, value_name = "N")]
+    pub(crate) seed: u64,
+    /// Helm value on top of all others; may be given several times
+    #[arg(long = "set", value_name = "KEY=VALUE")]
+    pub(crate) values: Vec<String>,
+    /// Folder the run folders go to
+    #[arg(long, default_value = "runs", value_name = "DIR", env = "PLUMB_OUT", hide_env = true)]
+    pub(crate) out: PathBuf,
+    /// How many labs side by side [default: what cores and memory allow]
+    #[arg(long, value_name = "N")]
+    pub(crate) jobs: Option<usize>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Run {
+    /// Scenarios by name [default: all]
+    #[arg(value_name = "SCENARIO")]
+    pub(crate) names: Vec<String>,
+    #[command(flatten)]
+    pub(crate) choice: Choice,
+    /// Switch a fault of the reference network on (`plumb faults` lists them)
+    #[arg(long, value_name = "NAME")]
+    pub(crate) fault: Option<String>,
+    /// Keep the lab after the last step until Ctrl-C, and say how to look into it
+    #[arg(long)]
+    pub(crate) keep: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct List {
+    /// Form of the list
+    #[arg(long, value_enum, default_value_t = ListFormat::Text)]
+    pub(crate) format: ListFormat,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum ListFormat {
+    /// For people
+    Text,
+    /// Everything the files say of themselves
+    Json,
+    /// `matrix=...` for a GitHub Actions job
+    GithubMatrix,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Lint {
+    /// Scenario names or files [default: all scenarios and profiles]
+    #[arg(value_name = "SCENARIO|FILE")]
+    pub(crate) names: Vec<String>,
+    /// Check the flags of a profile in place of scenario files
+    #[arg(long, value_name = "NAME")]
+    pub(crate) profile: Option<String>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Schema {
+    /// Which files
+    #[arg(value_enum, default_value_t = SchemaOf::Scenario)]
+    pub(crate) of: SchemaOf,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum SchemaOf {
+    /// scenario.yaml
+    Scenario,
+    /// profiles/*.yaml
+    Profile,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Judge {
+    /// Run folder
+    #[arg(value_name = "RUN")]
+    pub(crate) run: PathBuf,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Report {
+    /// Run folders
+    #[arg(value_name = "RUN", required = true)]
+    pub(crate) runs: Vec<PathBuf>,
+    /// Form of the report
+    #[arg(long, value_enum, default_value_t = ReportFormat::Terminal)]
+    pub(crate) format: ReportFormat,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum ReportFormat {
+    /// For people
+    Terminal,
+    /// The verdicts
+    Json,
+    /// JUnit XML
+    Junit,
+    /// One page; takes one run
+    Html,
+    /// GitHub step summary
+    Github,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Faults {
+    /// Run every scenario with every fault and compare with what the scenarios declare
+    #[arg(long)]
+    pub(crate) table: bool,
+    /// Only these scenarios
+    #[arg(value_name = "SCENARIO", requires = "table")]
+    pub(crate) names: Vec<String>,
+    #[command(flatten)]
+    pub(crate) choice: Choice,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Soak {
+    /// Scenario by name
+    #[arg(value_name = "SCENARIO")]
+    pub(crate) name: String,
+    /// How many runs
+    #[arg(short = 'n', long, default_value_t = 20, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    pub(crate) runs: u32,
+    #[command(flatten)]
+    pub(crate) choice: Choice,
+    /// Switch a fault of the reference network on
+    #[arg(long, value_name = "NAME")]
+    pub(crate) fault: Option<String>,
+}

@@ -1,0 +1,86 @@
+//! `plumb faults`: the switches of the reference network; with `--table`, the proof that each turns what the scenarios declare.
+
+use std::path::Path;
+
+use plumb_core::fault_table::{self, Cell};
+use plumb_core::plan::Plan;
+use plumb_core::verdict::{Outcome, Verdict};
+use plumb_engine::library::{Entry, Library};
+use plumb_engine::run::Cleanup;
+use plumb_refnet::fault::Fault;
+
+use super::trials::{self, Ended};
+use crate::args::{Choice, Faults};
+use crate::exit::Exit;
+use crate::output;
+use crate::progress::Progress;
+
+pub(crate) fn faults(scenarios: Option<&Path>, faults: &Faults) -> anyhow::Result<Exit> {
+    if faults.table {
+        return table(&Library::find(scenarios)?, faults);
+    }
+    let width = Fault::ALL.iter().map(|fault| fault.name().len()).max().unwrap_or(0);
+    for fault in Fault::ALL {
+        output::say(&format!("{:width$}  {}", fault.name(), fault.breaks()));
+    }
+    Ok(Exit::Pass)
+}
+
+/// Every scenario without a fault, then with every fault.
+fn table(library: &Library, faults: &Faults) -> anyhow::Result<Exit> {
+    let entries = trials::entries(library, &faults.names)?;
+    let mut plans = trials::plans(library, &entries, &faults.choice, None)?;
+    for fault in Fault::ALL {
+        plans.extend(trials::plans(library, &entries, &faults.choice, Some(fault.name()))?);
+    }
+    let progress = Progress::new();
+    let ended = perform(plans, &faults.choice, &progress)?;
+    let base = |name: &str| ended.iter().find(|run| run.0.name == name && run.0.fault.is_none()).map(|run| &run.1);
+    let mut cells = Vec::new();
+    let mut complaints = Vec::new();
+    for (plan, with) in &ended {
+        let Some(without) = base(&plan.name) else { continue };
+        match &plan.fault {
+            None if with.outcome != Outcome::Pass => complaints.push(format!("{} is not green without a fault", plan.trial)),
+            None => {}
+            Some(fault) => cells.push(fault_table::compare(&plan.name, &plan.scenario, fault, without, with)),
+        }
+    }
+    complaints.extend(fault_table::never_turned(&checks(&entries), &cells).into_iter().map(|check| format!("no fault turns {check}")));
+    Ok(show(&cells, &complaints))
+}
+
+fn perform(plans: Vec<Plan>, choice: &Choice, progress: &Progress) -> anyhow::Result<Vec<(Plan, Verdict)>> {
+    let ended = trials::perform(plans, choice, Cleanup::Close, progress, &|_| {})?;
+    Ok(ended
+        .into_iter()
+        .filter_map(|ended| match ended {
+            Ended::Ran(closed) => Some((closed.plan.as_ref().clone(), closed.verdict)),
+            Ended::Skipped(_) => None,
+        })
+        .collect())
+}
+
+fn checks(entries: &[Entry]) -> Vec<(String, Vec<String>)> {
+    let ids = |entry: &Entry| entry.scenario.checks().into_iter().map(|id| id.to_string()).collect();
+    entries.iter().map(|entry| (entry.name.clone(), ids(entry))).collect()
+}
+
+fn show(cells: &[Cell], complaints: &[String]) -> Exit {
+    output::say(&fault_table::markdown(cells));
+    for cell in cells {
+        for difference in &cell.differences {
+            output::say(&format!("{} with {}: {difference}", cell.scenario, cell.fault));
+        }
+    }
+    for complaint in complaints {
+        output::say(complaint);
+    }
+    let differ = cells.iter().filter(|cell| !cell.differences.is_empty()).count();
+    output::say(&format!("{} runs with a fault, {differ} differ from what is declared, {} complaints", cells.len(), complaints.len()));
+    match (cells.len(), differ + complaints.len()) {
+        (0, _) => Exit::NothingRan,
+        (_, 0) => Exit::Pass,
+        _ => Exit::Fail,
+    }
+}

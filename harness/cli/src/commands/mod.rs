@@ -1,0 +1,25 @@
+//! One module a verb, and what several of them share.
+
+pub(crate) mod doctor;
+
+pub(crate) mod faults;
+
+pub(crate) mod judge;
+
+pub(crate) mod lint;
+
+pub(crate) mod list;
+
+pub(crate) mod report;
+
+pub(crate) mod run;
+
+pub(crate) mod schema;
+
+pub(crate) mod soak;
+
+pub(crate) mod sweep;
+
+mod runs;
+
+mod trials;

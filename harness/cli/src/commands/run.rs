@@ -1,0 +1,67 @@
+//! `plumb run`: plan, run, report.
+
+use std::path::Path;
+
+use plumb_core::mistakes::Paint;
+use plumb_core::report::{Trial, html, terminal};
+use plumb_core::verdict::Outcome;
+use plumb_engine::folder::RunFolder;
+use plumb_engine::library::Library;
+use plumb_engine::run::Cleanup;
+
+use super::trials::{self, Ended};
+use crate::args::Run;
+use crate::exit::Exit;
+use crate::output;
+use crate::progress::Progress;
+
+pub(crate) fn run(scenarios: Option<&Path>, run: &Run) -> anyhow::Result<Exit> {
+    let library = Library::find(scenarios)?;
+    let entries = trials::entries(&library, &run.names)?;
+    let plans = trials::plans(&library, &entries, &run.choice, run.fault.as_deref())?;
+    let cleanup = if run.keep { Cleanup::Keep } else { Cleanup::Close };
+    let progress = Progress::new();
+    let paint = output::paint();
+    let several = plans.len() > 1;
+    let show = |ended: &Ended| finish(ended, several, paint, &progress);
+    let ended = trials::perform(plans, &run.choice, cleanup, &progress, &show)?;
+    if several {
+        let folders: Vec<String> = ended.iter().map(Ended::folder).collect();
+        let trials: Vec<Trial<'_>> = ended.iter().zip(&folders).map(|(ended, folder)| ended.trial(folder)).collect();
+        output::say(&terminal::suite(&trials, paint));
+    }
+    Ok(exit(&ended))
+}
+
+/// Writes the page into the run folder and tells what a trial showed: all of it when it is the only one or not green.
+fn finish(ended: &Ended, several: bool, paint: Paint, progress: &Progress) {
+    let folder = ended.folder();
+    match ended.trial(&folder) {
+        Trial::Skipped(plan) => progress.say(&format!("skipped {}: {}", plan.trial, ended.trial("").reasons().join("; "))),
+        Trial::Ran(report) => {
+            let page = RunFolder::open(Path::new(&folder)).write("report.html", html::run(&report).as_bytes());
+            if let Err(error) = page {
+                output::note(&format!("plumb: failed to {error}"));
+            }
+            if !several || report.verdict.outcome != Outcome::Pass {
+                progress.say(&terminal::run(&report, paint));
+            }
+            if let Some(why) = report.why() {
+                progress.say(&format!("{}: {why}", report.verdict.trial));
+            }
+        }
+    }
+    if let Ended::Ran(closed) = ended
+        && let Some(unwritten) = &closed.unwritten
+    {
+        output::note(&format!("plumb: failed to {unwritten}"));
+    }
+}
+
+/// Skipped trials do not make a run green by themselves.
+pub(super) fn exit(ended: &[Ended]) -> Exit {
+    Exit::of(ended.iter().filter_map(|ended| match ended {
+        Ended::Ran(closed) => Some(closed.verdict.outcome),
+        Ended::Skipped(_) => None,
+    }))
+}

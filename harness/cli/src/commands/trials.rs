@@ -1,0 +1,164 @@
+//! Trials from names to closed runs: every mistake of every scenario first, then labs side by side.
+
+use std::path::Path;
+use std::sync::Mutex;
+use std::sync::PoisonError;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use anyhow::bail;
+use plumb_core::plan::{Disposition, Plan};
+use plumb_core::report::{Report, Trial};
+use plumb_core::values::{Values, parse_set};
+use plumb_engine::library::{Ask, Entry, Library};
+use plumb_engine::run::{Cleanup, Closed, Stop};
+use plumb_engine::{provider, suite};
+
+use crate::args::Choice;
+use crate::progress::Progress;
+
+/// A trial that ended, or was never begun.
+pub(super) enum Ended {
+    /// It ran.
+    Ran(Box<Closed>),
+    /// Its plan says why it was skipped.
+    Skipped(Box<Plan>),
+}
+
+impl Ended {
+    /// As reports want it; `folder` is the run folder's path as text.
+    pub(super) fn trial<'a>(&'a self, folder: &'a str) -> Trial<'a> {
+        match self {
+            Ended::Skipped(plan) => Trial::Skipped(plan),
+            Ended::Ran(closed) => {
+                let Closed { plan, observations, verdict, .. } = closed.as_ref();
+                Trial::Ran(Report { plan, observations, verdict, folder })
+            }
+        }
+    }
+
+    /// The run folder as text; empty when it was skipped.
+    pub(super) fn folder(&self) -> String {
+        match self {
+            Ended::Ran(closed) => shown(&closed.folder),
+            Ended::Skipped(_) => String::new(),
+        }
+    }
+}
+
+/// A path as one would type it here.
+pub(super) fn shown(path: &Path) -> String {
+    let here = std::env::current_dir().unwrap_or_default();
+    path.strip_prefix(&here).unwrap_or(path).display().to_string()
+}
+
+/// Scenarios by name, all when none is named; the mistakes of all of them at once.
+pub(super) fn entries(library: &Library, names: &[String]) -> anyhow::Result<Vec<Entry>> {
+    let all = library.names()?;
+    let names = if names.is_empty() { &all } else { names };
+    let (mut entries, mut mistakes) = (Vec::new(), Vec::new());
+    for name in names {
+        match library.scenario(name) {
+            Ok(entry) => entries.push(entry),
+            Err(error) => mistakes.push(error.to_string()),
+        }
+    }
+    together(mistakes)?;
+    Ok(entries)
+}
+
+/// Helm values from `--set`; every bad one is named.
+pub(super) fn values(texts: &[String]) -> anyhow::Result<Values> {
+    let (mut values, mut mistakes) = (Values::new(), Vec::new());
+    for text in texts {
+        match parse_set(text) {
+            Ok((key, value)) => {
+                values.insert(key, value);
+            }
+            Err(error) => mistakes.push(error.to_string()),
+        }
+    }
+    together(mistakes)?;
+    Ok(values)
+}
+
+/// One error of all mistakes; nothing of none.
+pub(super) fn together(mistakes: Vec<String>) -> anyhow::Result<()> {
+    if mistakes.is_empty() {
+        return Ok(());
+    }
+    bail!("{}", mistakes.join("\nplumb: failed to "))
+}
+
+/// Plans `entries` with one provider, profile and fault.
+pub(super) fn plans(library: &Library, entries: &[Entry], choice: &Choice, fault: Option<&str>) -> anyhow::Result<Vec<Plan>> {
+    let values = values(&choice.values)?;
+    let unavailable = provider::unavailable(&choice.provider);
+    let (mut plans, mut mistakes) = (Vec::new(), Vec::new());
+    for entry in entries {
+        let ask = Ask {
+            provider: &choice.provider,
+            profile: choice.profile.as_deref(),
+            fault,
+            seed: choice.seed,
+            values: values.clone(),
+            unavailable: &unavailable,
+        };
+        match library.plan(entry, &ask) {
+            Ok(plan) => plans.push(plan),
+            Err(error) => mistakes.push(error.to_string()),
+        }
+    }
+    mistakes.dedup();
+    together(mistakes)?;
+    Ok(plans)
+}
+
+/// What to do with a trial the moment it has ended.
+pub(super) type AtEnd<'a> = &'a (dyn Fn(&Ended) + Sync);
+
+/// Runs plans side by side, in the order given; the results keep that order.
+///
+/// # Errors
+/// The first run folder or ledger that could not be made: what has begun is closed, the rest is not begun.
+pub(super) fn perform(
+    plans: Vec<Plan>,
+    choice: &Choice,
+    cleanup: Cleanup,
+    progress: &Progress,
+    at_end: AtEnd<'_>,
+) -> anyhow::Result<Vec<Ended>> {
+    let stop = Stop::default();
+    crate::signals::watch(&stop)?;
+    let jobs = choice.jobs.unwrap_or_else(suite::labs_at_once).clamp(1, plans.len().max(1));
+    let next = AtomicUsize::new(0);
+    let slots: Vec<Mutex<Option<anyhow::Result<Ended>>>> = plans.iter().map(|_| Mutex::new(None)).collect();
+    std::thread::scope(|scope| {
+        for _ in 0..jobs {
+            scope.spawn(|| {
+                while let Some(plan) = plans.get(next.fetch_add(1, Ordering::Relaxed))
+                    && !stop.is_stopped()
+                {
+                    let ended = one(plan, choice, cleanup, &stop, progress);
+                    match &ended {
+                        Ok(ended) => at_end(ended),
+                        Err(_) => stop.because("another run could not begin"),
+                    }
+                    let at = plans.iter().position(|other| std::ptr::eq(other, plan)).unwrap_or_default();
+                    *slots[at].lock().unwrap_or_else(PoisonError::into_inner) = Some(ended);
+                }
+            });
+        }
+    });
+    let ended = slots.into_iter().filter_map(|slot| slot.into_inner().unwrap_or_else(PoisonError::into_inner));
+    ended.collect()
+}
+
+fn one(plan: &Plan, choice: &Choice, cleanup: Cleanup, stop: &Stop, progress: &Progress) -> anyhow::Result<Ended> {
+    if let Disposition::Skip(_) = plan.disposition {
+        return Ok(Ended::Skipped(Box::new(plan.clone())));
+    }
+    let (listener, ended) = progress.trial(&plan.trial);
+    let closed = suite::run_here(plan.clone(), &choice.out, cleanup, stop, listener)?;
+    drop(ended);
+    Ok(Ended::Ran(Box::new(closed)))
+}

@@ -1,0 +1,51 @@
+//! Exit codes.
+
+use std::process::ExitCode;
+
+use plumb_core::verdict::Outcome;
+
+/// How the program ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Exit {
+    /// Everything passed, or what was asked was done.
+    Pass = 0,
+    /// A promise was broken.
+    Fail = 1,
+    /// The evidence does not decide.
+    Unknown = 2,
+    /// The author's or the user's mistake.
+    BadInput = 3,
+    /// Nothing ran, which is never green.
+    NothingRan = 4,
+}
+
+impl Exit {
+    /// Of trials that ran; none at all is [`Exit::NothingRan`].
+    pub(crate) fn of(outcomes: impl IntoIterator<Item = Outcome>) -> Exit {
+        match outcomes.into_iter().max() {
+            None => Exit::NothingRan,
+            Some(Outcome::Pass) => Exit::Pass,
+            Some(Outcome::Unknown) => Exit::Unknown,
+            Some(Outcome::Fail) => Exit::Fail,
+        }
+    }
+}
+
+impl From<Exit> for ExitCode {
+    fn from(exit: Exit) -> ExitCode {
+        ExitCode::from(exit as u8)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn worst_outcome_decides_and_nothing_is_not_green() {
+        assert_eq!(Exit::of([]), Exit::NothingRan);
+        assert_eq!(Exit::of([Outcome::Pass]), Exit::Pass);
+        assert_eq!(Exit::of([Outcome::Pass, Outcome::Unknown]), Exit::Unknown);
+        assert_eq!(Exit::of([Outcome::Fail, Outcome::Unknown, Outcome::Pass]), Exit::Fail);
+    }
+}

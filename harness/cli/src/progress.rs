@@ -1,0 +1,79 @@
+//! Progress: a line a trial that moves on a terminal, plain lines everywhere else.
+
+use std::io::IsTerminal;
+use std::sync::Arc;
+use std::time::Duration;
+
+use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
+use plumb_engine::run::{Event, Listener};
+
+use crate::output::note;
+
+/// Shows what several trials are at.
+#[derive(Debug, Clone)]
+pub(crate) struct Progress {
+    bars: Option<MultiProgress>,
+}
+
+impl Progress {
+    /// For standard error as it is: moving lines on a terminal outside CI.
+    pub(crate) fn new() -> Progress {
+        let moving = std::io::stderr().is_terminal() && std::env::var_os("CI").is_none();
+        Progress { bars: moving.then(MultiProgress::new) }
+    }
+
+    /// A listener for one trial, and what to call when it has ended.
+    pub(crate) fn trial(&self, name: &str) -> (Listener, Ended) {
+        match &self.bars {
+            Some(bars) => moving(bars, name),
+            None => (plain(name), Ended(None)),
+        }
+    }
+
+    /// Writes a finished text to standard output without tearing the moving lines.
+    pub(crate) fn say(&self, text: &str) {
+        match &self.bars {
+            Some(bars) => bars.suspend(|| crate::output::say(text)),
+            None => crate::output::say(text),
+        }
+    }
+}
+
+/// Ends a trial's line.
+#[derive(Debug)]
+pub(crate) struct Ended(Option<ProgressBar>);
+
+impl Drop for Ended {
+    fn drop(&mut self) {
+        if let Some(bar) = &self.0 {
+            bar.finish_and_clear();
+        }
+    }
+}
+
+fn moving(bars: &MultiProgress, name: &str) -> (Listener, Ended) {
+    let bar = bars.add(ProgressBar::new_spinner());
+    if let Ok(style) = ProgressStyle::with_template("{spinner} {prefix}  {elapsed}  {wide_msg}") {
+        bar.set_style(style);
+    }
+    bar.set_prefix(name.to_owned());
+    bar.enable_steady_tick(Duration::from_millis(100));
+    let shown = bar.clone();
+    let listener: Listener = Arc::new(move |event| match event {
+        Event::Began { .. } => {}
+        Event::Phase(phase) => shown.set_message(phase),
+        Event::Step { id, verb } => shown.set_message(format!("{verb} {id}")),
+        Event::Kept(entrance) => shown.suspend(|| note(&entrance)),
+    });
+    (listener, Ended(Some(bar)))
+}
+
+fn plain(name: &str) -> Listener {
+    let name = name.to_owned();
+    Arc::new(move |event| match event {
+        Event::Began { folder } => note(&format!("{name}: began, evidence in {}", folder.display())),
+        Event::Kept(entrance) => note(&format!("{name}: {entrance}")),
+        // Steps are in the evidence; a log needs a line a phase at most.
+        Event::Phase(_) | Event::Step { .. } => {}
+    })
+}
