@@ -30,6 +30,7 @@ pub(super) fn distribution(run: &Run<'_>, step: &Distribution) -> Finding {
         [report] => decide(step, &split, report),
         [] => match probes.iter().rev().find_map(|(_, probe)| trouble(&probe.seen)) {
             Some(why) => Finding::unknown("no sample", why),
+            None if run.waited(&step.id).is_some_and(|(_, waited)| !waited.held) => unsettled(run, step),
             None => {
                 let most = tallies.iter().map(|report| report.sent).max().unwrap_or(0);
                 let because = match most {
@@ -42,6 +43,16 @@ pub(super) fn distribution(run: &Run<'_>, step: &Distribution) -> Finding {
         several => Finding::unknown("several samples", format!("{} samples were taken, the test allows one", several.len())),
     };
     finding.resting_on(rests)
+}
+
+/// Sampling never began: the marked revision did not become the only one that answers.
+fn unsettled(run: &Run<'_>, step: &Distribution) -> Finding {
+    let Some((observation, waited)) = run.waited(&step.id) else { return Finding::unknown("no sample", phrases::NO_EVIDENCE) };
+    let last = waited.last.last().map_or("nothing was seen", String::as_str);
+    // A path that answers with errors has no revision at all.
+    let phrase = if last.contains("requests failed") { phrases::ERRORS } else { phrases::STALE };
+    let because = format!("{phrase}: after {} ms, {last}", waited.took_ms);
+    Finding::fail(format!("no sample; states before: {}", waited.last.join("; ")), because).resting_on([observation])
 }
 
 fn trouble(seen: &Seen) -> Option<String> {
