@@ -191,8 +191,8 @@ pub(crate) fn apply(
     merge(schema, Some(root), &mut merged, &wanted);
 
     let conflicts = conflicts(schema, live, &merged, &fields, manager, ownership);
-    if !conflicts.is_empty() && force == Force::No {
-        return Err(ApiError::apply_conflict(conflicts));
+    if !conflicts.is_empty() && force == Force::No && !were_applied_by_the_client(schema, live, manager, &conflicts) {
+        return Err(ApiError::apply_conflict(conflicts.into_iter().map(|conflict| conflict.cause).collect()));
     }
     // Forced: what was taken is no longer theirs.
     let changed = Difference::between(schema, Some(root), &strip(live), &strip(&merged)).changed;
@@ -215,8 +215,34 @@ pub(crate) fn apply(
     Ok(merged)
 }
 
-fn conflicts(schema: &Schema, live: &Value, merged: &Value, fields: &FieldSet, manager: &Manager<'_>, ownership: &Ownership) -> Vec<Cause> {
-    let mut causes = Vec::new();
+/// A field that is to be set and belongs to somebody else.
+struct Conflict {
+    path: Vec<String>,
+    with: String,
+    cause: Cause,
+}
+
+/// What `kubectl apply` set in the client, `kubectl apply --server-side` may take over: the object's own annotation says that it is
+/// the same hand.
+fn were_applied_by_the_client(schema: &Schema, live: &Value, manager: &Manager<'_>, conflicts: &[Conflict]) -> bool {
+    let annotation = live.pointer("/metadata/annotations/kubectl.kubernetes.io~1last-applied-configuration").and_then(Value::as_str);
+    let Some(applied) = annotation.and_then(|text| serde_json::from_str::<Value>(text).ok()) else { return false };
+    if manager.name != "kubectl" || super::merge::within_bounds(&applied).is_err() {
+        return false;
+    }
+    let fields = fields_of(schema, Some(schema.root()), &strip(&applied));
+    conflicts.iter().all(|c| c.with == "kubectl-client-side-apply" && fields.at(&c.path).is_some_and(|set| set.member))
+}
+
+fn conflicts(
+    schema: &Schema,
+    live: &Value,
+    merged: &Value,
+    fields: &FieldSet,
+    manager: &Manager<'_>,
+    ownership: &Ownership,
+) -> Vec<Conflict> {
+    let mut found = Vec::new();
     for path in fields.paths() {
         let (old, new) = (value_at(schema, schema.root(), live, &path), value_at(schema, schema.root(), merged, &path));
         // An item of a keyed list is a member too, but what it holds is compared field by field.
@@ -228,11 +254,12 @@ fn conflicts(schema: &Schema, live: &Value, merged: &Value, fields: &FieldSet, m
             if entry.fields.at(&path).is_some_and(|set| set.member) {
                 let using = if entry.operation == "Update" { format!(" using {}", entry.api_version) } else { String::new() };
                 let message = format!("conflict with {:?}{using}", entry.name);
-                causes.push(Cause { reason: "FieldManagerConflict", field: display(&path), message });
+                let cause = Cause { reason: "FieldManagerConflict", field: display(&path), message };
+                found.push(Conflict { path: path.clone(), with: entry.name.clone(), cause });
             }
         }
     }
-    causes
+    found
 }
 
 fn merge(schema: &Schema, id: Option<NodeId>, live: &mut Value, wanted: &Value) {

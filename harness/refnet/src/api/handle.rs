@@ -17,7 +17,7 @@ use super::store::Store;
 use super::subresource;
 use super::watch::{self, Watch};
 use super::write::{How, Options, Place, Written};
-use super::{Inner, body, discovery, merge, openapi, respond};
+use super::{Inner, body, discovery, merge, openapi, openapi_v2, respond};
 
 /// Answers a request; a refusal is an answer.
 pub(crate) fn handle(inner: &Arc<Inner>, call: &Call, stopped: &CancellationToken) -> Response<Body> {
@@ -37,6 +37,9 @@ fn plain(inner: &Inner, call: &Call, segments: &[String]) -> Result<Response<Bod
     match segments.as_slice() {
         ["healthz" | "livez" | "readyz", ..] => Ok(respond::bytes(200, "text/plain; charset=utf-8", "ok")),
         ["version"] => Ok(respond::json(200, &discovery::version())),
+        ["openapi", "v2"] if call.accept.contains("proto-openapi") => {
+            Ok(respond::bytes(200, openapi_v2::MEDIA_TYPE, openapi_v2::document(&inner.lock())))
+        }
         ["openapi", "v3"] => Ok(respond::json(200, &openapi::index(&inner.lock()))),
         ["openapi", "v3", rest @ ..] => openapi::document(&inner.lock(), rest).map(|text| respond::bytes(200, "application/json", text)),
         ["api" | "apis", ..] => discovery::answer(&inner.lock(), Form::negotiate(&call.accept)?, &segments),

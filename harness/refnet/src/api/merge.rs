@@ -9,8 +9,12 @@ use super::status::ApiError;
 const OPERATIONS_LIMIT: usize = 1000;
 /// Depth of any object.
 pub(crate) const DEPTH_LIMIT: usize = 120;
-/// Values in an object that a patch has made.
-const VALUES_LIMIT: usize = 300_000;
+/// Values in an object.
+const VALUES_LIMIT: usize = 200_000;
+/// Items in one list: merging by key looks at each pair.
+const ITEMS_LIMIT: usize = 5_000;
+/// Values looked at while one JSON patch is applied, all operations together.
+const WORK_LIMIT: usize = 3_000_000;
 
 /// RFC 7386.
 pub(crate) fn merge_patch(target: &mut Value, patch: &Value) {
@@ -25,6 +29,7 @@ pub(crate) fn json_patch(target: &mut Value, body: Value) -> Result<(), ApiError
         let message = format!("the allowed maximum operations in a JSON patch is {OPERATIONS_LIMIT}, got {}", patch.0.len());
         return Err(ApiError::too_large(OPERATIONS_LIMIT).with_message(message));
     }
+    let mut work = 0;
     for operation in patch.0 {
         use json_patch::PatchOperation::{Add, Copy, Move, Remove, Replace, Test};
         let path = match &operation {
@@ -44,13 +49,21 @@ pub(crate) fn json_patch(target: &mut Value, body: Value) -> Result<(), ApiError
                 .with_message(format!("the server rejected our request: {error}"))
         })?;
         // A copy into itself doubles: the size is looked at before the next one.
-        within_bounds(target)?;
+        work += count_within_bounds(target)?;
+        if work > WORK_LIMIT {
+            let message = "the JSON patch has too many operations for an object of this size".to_owned();
+            return Err(ApiError::too_large(WORK_LIMIT).with_message(message));
+        }
     }
     Ok(())
 }
 
 /// Refuses objects that are too deep or have too many values, without recursion.
 pub(crate) fn within_bounds(value: &Value) -> Result<(), ApiError> {
+    count_within_bounds(value).map(|_| ())
+}
+
+fn count_within_bounds(value: &Value) -> Result<usize, ApiError> {
     let (mut stack, mut count) = (vec![(value, 0usize)], 0usize);
     while let Some((value, depth)) = stack.pop() {
         count += 1;
@@ -58,12 +71,15 @@ pub(crate) fn within_bounds(value: &Value) -> Result<(), ApiError> {
             return Err(ApiError::bad_request(format!("the object is deeper than {DEPTH_LIMIT} or has more than {VALUES_LIMIT} values")));
         }
         match value {
+            Value::Array(items) if items.len() > ITEMS_LIMIT => {
+                return Err(ApiError::bad_request(format!("a list has more than {ITEMS_LIMIT} items")));
+            }
             Value::Array(items) => stack.extend(items.iter().map(|v| (v, depth + 1))),
             Value::Object(map) => stack.extend(map.values().map(|v| (v, depth + 1))),
             _ => {}
         }
     }
-    Ok(())
+    Ok(count)
 }
 
 /// Kubernetes' strategic merge patch: lists of objects merge by key, with `$patch`, `$retainKeys`, `$deleteFromPrimitiveList` and

@@ -26,6 +26,19 @@ pub(crate) fn index(store: &Store) -> Value {
     json!({"paths": paths})
 }
 
+/// The definitions and paths of everything that is served, for older clients that want one document.
+pub(crate) fn everything(store: &Store) -> (Map<String, Value>, Map<String, Value>) {
+    let (mut paths, mut schemas) = (Map::new(), Map::new());
+    for (_, shelf) in store.served() {
+        for version in &shelf.kind.versions {
+            let name = component_of(&shelf.kind, &version.name, version.schema());
+            describe(version.schema(), &shelf.kind, &version.name, &name, &mut schemas);
+            add_paths(&shelf.kind, &version.name, &name, &mut paths);
+        }
+    }
+    (paths, schemas)
+}
+
 /// The document of one group and version.
 pub(crate) fn document(store: &Store, segments: &[&str]) -> Result<String, ApiError> {
     let (group, version) = match segments {
@@ -140,7 +153,13 @@ fn body(schema: &Schema, id: NodeId, schemas: &mut Map<String, Value>) -> Value 
             }
             Some("object")
         }
-        Shape::Array { items, list, .. } => {
+        Shape::Array { items, list, merge_key } => {
+            if let Some(key) = merge_key {
+                out.insert("x-kubernetes-patch-strategy".to_owned(), json!("merge"));
+                if !key.is_empty() {
+                    out.insert("x-kubernetes-patch-merge-key".to_owned(), json!(key));
+                }
+            }
             let items = reference(schema, *items, schemas);
             out.insert("items".to_owned(), items);
             let (name, keys) = match list {

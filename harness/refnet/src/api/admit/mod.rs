@@ -3,8 +3,10 @@
 
 mod cilium;
 mod core;
+mod defaults;
 mod gateway;
 mod routes;
+mod service;
 
 use std::collections::BTreeSet;
 use std::net::Ipv4Addr;
@@ -14,7 +16,7 @@ use serde_json::Value;
 use super::kinds::Kind;
 use super::status::Cause;
 
-pub(super) use self::core::cluster_address;
+pub(super) use service::cluster_address;
 
 /// Addresses Services are given: 10.96.0.0/16, the first being the API's own.
 pub(super) type Taken = BTreeSet<Ipv4Addr>;
@@ -22,7 +24,7 @@ pub(super) type Taken = BTreeSet<Ipv4Addr>;
 /// Fills in defaults. Runs before anything is compared, so that leaving a default out changes nothing.
 pub(super) fn complete(kind: &Kind, object: &mut Value, old: Option<&Value>) {
     match kind.group.as_str() {
-        "" | "apps" | "discovery.k8s.io" | "apiextensions.k8s.io" => core::complete(kind, object, old),
+        "" | "apps" | "discovery.k8s.io" | "apiextensions.k8s.io" => defaults::complete(kind, object, old),
         "gateway.networking.k8s.io" => {
             gateway::complete(kind, object);
             routes::complete(kind, object);

@@ -208,6 +208,9 @@ fn workloads() -> Vec<Short> {
                 number("Up-to-date", |o, _| json!(whole(o, ".status.updatedReplicas"))),
                 number("Available", |o, _| json!(whole(o, ".status.availableReplicas"))),
                 Column::age(),
+                Column::made("Containers", |o, _| joined(o, ".spec.template.spec.containers[*].name")).wide(),
+                Column::made("Images", |o, _| joined(o, ".spec.template.spec.containers[*].image")).wide(),
+                Column::made("Selector", |o, _| pairs(first(o, ".spec.selector.matchLabels"))).wide(),
             ],
         ),
         apps(
@@ -373,6 +376,10 @@ fn listed(object: &Value, path: &str) -> Value {
         shown.push_str(&format!(" + {} more...", all.len() - 3));
     }
     json!(shown)
+}
+
+fn joined(object: &Value, path: &str) -> Value {
+    json!(find(object, path).into_iter().filter_map(Value::as_str).collect::<Vec<_>>().join(","))
 }
 
 fn external_address(object: &Value, _: i64) -> Value {
