@@ -2,7 +2,9 @@
 
 #![allow(clippy::unwrap_used, reason = "tests")]
 
+mod announce;
 mod encryption;
+mod life;
 mod pods;
 mod topology;
 mod world;
@@ -21,7 +23,8 @@ fn main() -> ExitCode {
     if let Some(missing) = &missing {
         assert!(std::env::var_os("PLUMB_REQUIRE").is_none(), "{missing}; hint: {}", missing.cure);
     }
-    let trials: Vec<Trial> = [topology::trials(), pods::trials(), encryption::trials()].into_iter().flatten().collect();
+    let trials: Vec<Trial> =
+        [topology::trials(), pods::trials(), encryption::trials(), life::trials(), announce::trials()].into_iter().flatten().collect();
     let trials = trials.into_iter().map(|trial| trial.with_ignored_flag(missing.is_some())).collect();
     libtest_mimic::run(&arguments, trials).exit_code()
 }
