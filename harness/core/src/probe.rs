@@ -874,6 +874,13 @@ pub struct CanaryHits {
     pub first: Vec<FrameRef>,
 }
 
+impl CanaryHits {
+    /// Frames with it anywhere.
+    pub fn frames(&self) -> u64 {
+        self.clear.saturating_add(self.vxlan)
+    }
+}
+
 /// Points at a frame of a capture.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]

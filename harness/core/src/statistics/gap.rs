@@ -25,7 +25,7 @@ pub struct Gap {
 impl Gap {
     /// The gap in whole milliseconds, rounded.
     pub fn ms(&self) -> u64 {
-        (self.ns + 500_000) / 1_000_000
+        self.ns.saturating_add(500_000) / 1_000_000
     }
 
     /// The resolution in whole milliseconds, rounded up.

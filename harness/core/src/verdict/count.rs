@@ -24,7 +24,7 @@ fn payloads(run: &Run<'_>, step: &Count, canary: &str) -> Finding {
             Some(hits) => {
                 let seen = format!(
                     "{} {} on {} ({} in the clear, {} inside VXLAN)",
-                    hits.clear + hits.vxlan,
+                    hits.frames(),
                     phrases::PAYLOADS,
                     summary.interface,
                     hits.clear,
@@ -35,7 +35,7 @@ fn payloads(run: &Run<'_>, step: &Count, canary: &str) -> Finding {
                     (0, _) => None,
                     (dropped, _) => Some(format!("{}: `{}` dropped {dropped}", phrases::LOST, step.r#in)),
                 });
-                bounded(step, hits.clear + hits.vxlan, seen, doubt)
+                bounded(step, hits.frames(), seen, doubt)
             }
         },
     };

@@ -133,15 +133,15 @@ fn in_words(split: &Split, report: &HttpReport) -> String {
         .keys()
         .map(|id| {
             let rows = report.tally.iter().filter(|row| row.backend.as_deref() == Some(id));
-            let count: u32 = rows.map(|row| row.count).sum();
-            format!("{id} {count} ({:.1} %)", f64::from(count) / sent * 100.0)
+            let count: u64 = rows.map(|row| u64::from(row.count)).sum();
+            format!("{id} {count} ({:.1} %)", count as f64 / sent * 100.0)
         })
         .collect();
     format!("{} of {} requests", parts.join(", "), report.sent)
 }
 
 fn kinds(report: &HttpReport) -> String {
-    let mut kinds: BTreeMap<String, u32> = BTreeMap::new();
+    let mut kinds: BTreeMap<String, u64> = BTreeMap::new();
     for row in &report.tally {
         let kind = match (row.failure, row.status) {
             (Some(class), _) => super::holds::class(class).to_owned(),
@@ -149,7 +149,7 @@ fn kinds(report: &HttpReport) -> String {
             (None, Some(_)) => continue,
             (None, None) => "neither status nor failure".to_owned(),
         };
-        *kinds.entry(kind).or_default() += row.count;
+        *kinds.entry(kind).or_default() += u64::from(row.count);
     }
     kinds.into_iter().map(|(kind, count)| format!("{count} {kind}")).collect::<Vec<_>>().join(", ")
 }

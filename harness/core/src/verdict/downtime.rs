@@ -40,7 +40,7 @@ fn of_load(report: &LoadReport) -> Gap {
         .map(|sample| (sample.at_ns, sample.rtt_us.is_some() && sample.status.is_none_or(|status| status < 500)))
         .collect();
     samples.sort_unstable();
-    let until = samples.last().map_or(0, |last| last.0 + report.interval_ms * 1_000_000);
+    let until = samples.last().map_or(0, |last| last.0.saturating_add(report.interval_ms.saturating_mul(1_000_000)));
     longest_gap(&samples, until)
 }
 

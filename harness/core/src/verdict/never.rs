@@ -23,7 +23,7 @@ fn decide(run: &Run<'_>, step: &Never, hidden: &Capture<'_>, control: &Capture<'
     let canary = &step.canary;
     if let Some((_, summary)) = &hidden.report
         && let Some(hits) = hits(summary, canary)
-        && hits.clear + hits.vxlan > 0
+        && hits.frames() > 0
     {
         return sighting(canary, &step.r#in, summary, hits);
     }
@@ -40,10 +40,10 @@ fn decide(run: &Run<'_>, step: &Never, hidden: &Capture<'_>, control: &Capture<'
     if let Err(why) = answered(run, canary) {
         return unknown(why);
     }
-    let controlled = hits(positive, canary).map_or(0, |hits| hits.clear + hits.vxlan);
+    let controlled = hits(positive, canary).map_or(0, |hits| hits.frames());
     if controlled == 0 {
         let where_to = format!("`{}` ({}) read {} frames", step.seen_in, positive.interface, positive.frames);
-        let dropped = summary.dropped + positive.dropped;
+        let dropped = summary.dropped.saturating_add(positive.dropped);
         let lost = if dropped > 0 { format!("; {}: {dropped} dropped", phrases::LOST) } else { String::new() };
         return unknown(format!("{}: {where_to}, none with it{lost}", phrases::NO_CONTROL));
     }
@@ -78,7 +78,7 @@ fn seen(step: &Never, hidden: &Capture<'_>, control: &Capture<'_>) -> String {
     let one = |name: &str, watched: &Capture<'_>| match &watched.report {
         None => format!("`{name}`: nothing recorded"),
         Some((_, summary)) => {
-            let found = hits(summary, &step.canary).map_or(0, |hits| hits.clear + hits.vxlan);
+            let found = hits(summary, &step.canary).map_or(0, |hits| hits.frames());
             let lost = if summary.dropped > 0 { format!(", {} dropped", summary.dropped) } else { String::new() };
             format!("`{name}` ({}): payload in {found} of {} frames{lost}", summary.interface, summary.frames)
         }
@@ -127,13 +127,13 @@ fn wireguard(run: &Run<'_>, step: &Never, summary: &CaptureSummary, controlled: 
     };
     let sum = |from: &Option<String>, to: &Option<String>| {
         let pairs = summary.wireguard.pairs.iter().filter(|(pair, _)| matches(pair, from, to));
-        pairs.map(|(_, count)| *count).sum::<u64>()
+        pairs.fold(0u64, |sum, (_, count)| sum.saturating_add(*count))
     };
     let (there, back) = (sum(&from, &to), sum(&to, &from));
     let name = |end: &Option<String>| end.clone().unwrap_or_else(|| "any node".to_owned());
     let between = format!("{} and {}", name(&from), name(&to));
     // With neither end known both sums count every pair.
-    let total = if from.is_none() && to.is_none() { there } else { there + back };
+    let total = if from.is_none() && to.is_none() { there } else { there.saturating_add(back) };
     if there == 0 || back == 0 {
         return Err(format!("{} ({between}): {there} WireGuard data messages there, {back} back", phrases::NO_CIPHERTEXT));
     }

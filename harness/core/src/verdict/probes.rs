@@ -130,8 +130,8 @@ fn second_hop(run: &Run<'_>, id: &str, probe: &HttpProbe, finding: Finding) -> F
         let why = watched.gap(watch).unwrap_or_default();
         return Finding::unknown(finding.seen, why).resting_on(rests);
     };
-    let hits = summary.canaries.iter().find(|hits| hits.name == id).map(|hits| hits.clear + hits.vxlan);
-    let records: u64 = summary.tls_records.values().sum();
+    let hits = summary.canaries.iter().find(|hits| hits.name == id).map(|hits| hits.frames());
+    let records = summary.tls_records.values().fold(0u64, |sum, count| sum.saturating_add(*count));
     let seen = format!(
         "{}; second hop `{watch}` ({}): payload in {} of {} frames, {records} TLS records",
         finding.seen,

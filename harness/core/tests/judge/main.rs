@@ -3,6 +3,7 @@
 
 mod absence;
 mod arp;
+mod hostile;
 mod numbers;
 mod probes;
 mod run;

@@ -20,7 +20,7 @@ pub(super) fn results(probe: &HttpProbe, results: &[HttpResult], context: &Conte
 /// Names the request only where there are several.
 fn numbered(blocker: Blocker, n: u32, of: usize) -> Blocker {
     match blocker {
-        Blocker::Broken(why) if of > 1 => Blocker::Broken(format!("{why} (request {} of {of})", n + 1)),
+        Blocker::Broken(why) if of > 1 => Blocker::Broken(format!("{why} (request {} of {of})", n.saturating_add(1))),
         other => other,
     }
 }
