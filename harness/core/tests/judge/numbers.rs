@@ -62,7 +62,7 @@ fn a_revision_that_is_never_the_only_one_fails() {
     let waited = |last: &str| ("c", json!({"waited": {"held": false, "attempts": 9, "tookMs": 20_000, "limitMs": 20_000, "last": [last]}}));
     let stale = waited("on worker2 20 requests got status 200 from revision r1, expected revision r2");
     let failing = waited("on worker2 20 requests failed (Some(Refused)), expected revision r2");
-    check("stale", &split, &[stale.clone()], "c", Fail, "another revision of the route answered: after 20000 ms, on worker2");
+    check("stale", &split, std::slice::from_ref(&stale), "c", Fail, "another revision of the route answered: after 20000 ms, on worker2");
     check("failing", &split, &[failing], "c", Fail, "requests came to nothing: after 20000 ms");
     let trouble = probe(1, json!({"trouble": {"whose": "lab", "operation": "session", "message": "gone"}}));
     check("trouble", &split, &[stale, ("c", trouble)], "c", Unknown, "session: gone");
