@@ -88,4 +88,34 @@ mod tests {
         let bad = parse_line(line).unwrap().unwrap_err();
         assert!(!bad.message.contains("AAAA"), "{}", bad.message);
     }
+
+    /// Not a fuzzer, but every build runs it: damaged requests are refused or read, and nothing else.
+    #[test]
+    fn damaged_requests_never_crash() {
+        let seeds: [&[u8]; 4] = [
+            br#"{"id":7,"op":{"http":{"target":"127.0.0.1:80","host":"a","tls":{"sni":"x"},"ratePerS":1.5}}}"#,
+            br#"{"id":18446744073709551615,"op":{"capture":{"interface":"eth0","filter":[{"host":"::1"}],"canaries":[]}}}"#,
+            br#"{"id":1,"op":{"load":{"target":"[::1]:1","kind":{"http":{"host":"a","path":"/"}}}}}"#,
+            br#"{"id":2,"op":"links"}"#,
+        ];
+        let mut random = 0x9e37_79b9_7f4a_7c15_u64;
+        let mut draw = |below: usize| {
+            random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            (random >> 33) as usize % below
+        };
+        for round in 0..50_000 {
+            let mut line = seeds[round % seeds.len()].to_vec();
+            for _ in 0..=draw(4) {
+                let at = draw(line.len());
+                match draw(3) {
+                    0 => line[at] = draw(256) as u8,
+                    1 => line.truncate(at.max(1)),
+                    _ => line.insert(at, b"{}[]\",:\\0e-"[draw(11)]),
+                }
+            }
+            if let Some(Err(bad)) = parse_line(&line) {
+                assert!(!bad.message.is_empty());
+            }
+        }
+    }
 }

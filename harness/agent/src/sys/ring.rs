@@ -11,12 +11,12 @@ use super::{ArrivedFrame, set_option};
 use crate::clock::WallOffset;
 
 /// The kernel hands a block over when it is full, or so many milliseconds after its first frame.
-const HAND_OVER_MS: u32 = 5;
+const HAND_OVER_MS: u32 = 10;
 const BLOCK_BYTES: usize = 128 * 1024;
-const BLOCKS_MIN: usize = 32;
+const BLOCKS_MIN: usize = 64;
 const BLOCKS_MAX: usize = 512;
 /// A ring holds about so many frames of full snap length.
-const FRAMES: usize = 16 * 1024;
+const FRAMES: usize = 32 * 1024;
 /// Only looked at for consistency in this version; frames have the length they have.
 const FRAME_BYTES: usize = 2048;
 const STATUS_AT: usize = offset_of!(libc::tpacket_block_desc, hdr);
