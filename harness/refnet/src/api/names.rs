@@ -17,7 +17,7 @@ pub(crate) fn is_letter_label(text: &str) -> bool {
 
 /// RFC 1123 subdomain: labels with dots, up to 253.
 pub(crate) fn is_subdomain(text: &str) -> bool {
-    text.len() <= 253 && text.split('.').all(|part| is_subdomain_part(part))
+    text.len() <= 253 && text.split('.').all(is_subdomain_part)
 }
 
 /// Within a subdomain a part may be longer than 63: only the whole is limited.

@@ -9,6 +9,9 @@ use super::server;
 
 const MAPS: &str = "/api/v1/namespaces/default/configmaps";
 
+/// Method, target, headers, body, and the code that is expected.
+type Case<'a> = (&'a str, &'a str, Vec<(&'a str, &'a str)>, Vec<u8>, u16);
+
 async fn answer(method: &str, target: &str, headers: &[(&str, &str)], body: Vec<u8>) -> (u16, Value) {
     answer_on(&server(), method, target, headers, body).await
 }
@@ -38,7 +41,7 @@ async fn each_kind_of_nonsense_has_its_refusal() {
     let many = format!("{{\"a\":[{}1]}}", "1,".repeat(20_000));
     let bomb = "a: &a [x,x,x,x,x,x,x,x,x]\n".to_owned()
         + &(b'b'..=b'i').map(|c| format!("{0}: &{0} [{1}]\n", c as char, format!("*{},", (c - 1) as char).repeat(9))).collect::<String>();
-    let cases: Vec<(&str, &str, Vec<(&str, &str)>, Vec<u8>, u16)> = vec![
+    let cases: Vec<Case<'_>> = vec![
         ("POST", MAPS, vec![json_type], b"{".to_vec(), 400),
         ("POST", MAPS, vec![json_type], b"\xff\xfe".to_vec(), 400),
         ("POST", MAPS, vec![json_type], b"".to_vec(), 400),

@@ -6,6 +6,7 @@ mod hostile;
 mod kube;
 mod kubectl;
 mod refusals;
+mod rules;
 
 use std::net::{IpAddr, Ipv4Addr, TcpListener};
 

@@ -269,12 +269,10 @@ fn validate_match(one: &Value, at: &str, causes: &mut Vec<Cause>) {
                 ));
             }
         }
-        "RegularExpression" => {
-            if regex::RegexBuilder::new(value).size_limit(1 << 20).build().is_err() {
-                causes.push(Cause::invalid(format!("{path}.value"), &json!(value), "must be a regular expression"));
-            }
+        "RegularExpression" if regex::RegexBuilder::new(value).size_limit(1 << 20).build().is_err() => {
+            causes.push(Cause::invalid(format!("{path}.value"), &json!(value), "must be a regular expression"));
         }
-        // The schema has refused it already.
+        // Well formed, or refused by the schema already.
         _ => {}
     }
     if value.len() > 1024 {

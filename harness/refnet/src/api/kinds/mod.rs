@@ -1,6 +1,7 @@
 //! The kinds that are served: names, versions, scope, schema, columns. One kind has one storage, whatever its versions.
 
 mod builtin;
+mod cells;
 mod cilium;
 mod column;
 mod custom;

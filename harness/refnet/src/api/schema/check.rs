@@ -154,7 +154,7 @@ fn check_text(limits: &Limits, text: &str, path: &str, out: &mut Findings) {
 fn check_number(limits: &Limits, number: &serde_json::Number, path: &str, out: &mut Findings) {
     let value = Value::Number(number.clone());
     let Some(float) = number.as_f64() else { return };
-    if limits.format.as_deref() == Some("int32") && !number.as_i64().is_some_and(|n| i32::try_from(n).is_ok()) {
+    if limits.format.as_deref() == Some("int32") && number.as_i64().is_none_or(|n| i32::try_from(n).is_err()) {
         out.types.push(Cause {
             reason: "FieldValueTypeInvalid",
             field: path.to_owned(),
