@@ -114,7 +114,9 @@ impl Report<'_> {
         if !lines.is_empty() {
             places.push(format!("{}/evidence.jsonl seq {}", self.folder, lines.join(", ")));
         }
-        places.extend(check.evidence.iter().map(|file| format!("{}/{file}", self.folder)));
+        // The evidence file itself has just been named with its lines.
+        let files = check.evidence.iter().filter(|file| lines.is_empty() || *file != "evidence.jsonl");
+        places.extend(files.map(|file| format!("{}/{file}", self.folder)));
         places.join("; ")
     }
 }

@@ -1,0 +1,16 @@
+#!/usr/bin/env bash
+# Installs the Debian packages the tests talk to, when they are missing: kubectl and tcpdump. Tests without them are ignored.
+set -euo pipefail
+missing=()
+command -v kubectl >/dev/null || missing+=(kubernetes-client)
+command -v tcpdump >/dev/null || missing+=(tcpdump)
+if [ ${#missing[@]} -eq 0 ]; then
+  exit 0
+fi
+if [ "$(id -u)" -ne 0 ]; then
+  echo "ci/install.sh: not root, going on without: ${missing[*]}" >&2
+  exit 0
+fi
+export DEBIAN_FRONTEND=noninteractive
+apt-get update -q
+apt-get install -q -y --no-install-recommends "${missing[@]}"
