@@ -62,13 +62,14 @@ impl Interface {
     pub(crate) fn named(name: &str) -> Result<Self, OpError> {
         let failed = |message: String| OpError { operation: format!("look up interface {name}"), message };
         let index = nix::net::if_::if_nametoindex(name).map_err(|error| failed(error.to_string()))?;
-        let mut found = Self { index, mac: [0; 6], address: None, is_bare: false, is_loopback: false };
+        let hardware = sys::hardware_type(name).map_err(|error| failed(error.to_string()))?;
+        let is_loopback = hardware == ARPHRD_LOOPBACK;
+        let is_bare = !is_loopback && hardware != ARPHRD_ETHER;
+        let mut found = Self { index, mac: [0; 6], address: None, is_bare, is_loopback };
         for one in getifaddrs().map_err(|error| failed(error.to_string()))?.filter(|one| one.interface_name == name) {
             let Some(address) = one.address else { continue };
             if let Some(link) = address.as_link_addr() {
                 found.mac = link.addr().unwrap_or_default();
-                found.is_loopback = link.hatype() == ARPHRD_LOOPBACK;
-                found.is_bare = !found.is_loopback && link.hatype() != ARPHRD_ETHER;
             } else if let (Some(IpAddr::V4(ip)), None) = (ip_of(&address), found.address) {
                 found.address = Some(ip);
             }
@@ -107,6 +108,12 @@ mod tests {
         let lo = links.iter().find(|link| link.name == "lo").unwrap();
         assert!(lo.index > 0 && lo.mtu > 0, "{lo:?}");
         assert!(!lo.up || lo.addresses.contains(&"127.0.0.1/8".to_owned()), "{lo:?}");
+    }
+
+    #[test]
+    fn loopback_is_known_for_what_it_is() {
+        let lo = Interface::named("lo").unwrap();
+        assert!(lo.is_loopback && !lo.is_bare, "{lo:?}");
     }
 
     #[test]

@@ -182,3 +182,24 @@ fn other_than(name: &str) -> Result<String, OpError> {
         .min_by_key(|other| other != "lo")
         .ok_or_else(|| OpError { operation: "listen on the wrong interface".into(), message: format!("there is none beside {name}") })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use plumb_core::probe::FrameFilter;
+
+    /// The kinds of interface that have no Ethernet header (tun, WireGuard) cannot be made in every kernel a test runs on.
+    #[test]
+    fn a_filter_finds_its_packets_on_an_interface_without_ethernet_header() {
+        let udp = [FrameFilter { protocol: Some(17), ..FrameFilter::default() }];
+        let program = filter::compile(&udp, 256);
+        let mut packet = [0_u8; 28];
+        (packet[0], packet[3], packet[9]) = (0x45, 28, 17);
+        assert!(filter::run(&program, &with_ethernet(&packet)) > 0);
+        packet[9] = 6;
+        assert_eq!(filter::run(&program, &with_ethernet(&packet)), 0);
+        let mut packet = [0_u8; 48];
+        (packet[0], packet[5], packet[6]) = (0x60, 8, 17);
+        assert!(filter::run(&program, &with_ethernet(&packet)) > 0);
+    }
+}

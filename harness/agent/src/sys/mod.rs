@@ -24,6 +24,14 @@ pub(crate) fn interface_mtu(name: &str) -> io::Result<u32> {
     Ok(u32::try_from(mtu).unwrap_or(0))
 }
 
+/// What kind of hardware an interface is, `ARPHRD_*` (`SIOCGIFHWADDR`); the list of addresses does not say for those without one.
+pub(crate) fn hardware_type(name: &str) -> io::Result<u16> {
+    let mut request = interface_request(name)?;
+    interface_ioctl(libc::SIOCGIFHWADDR, &mut request)?;
+    // SAFETY: the kernel filled this member of the union in for SIOCGIFHWADDR.
+    Ok(unsafe { request.ifr_ifru.ifru_hwaddr }.sa_family)
+}
+
 /// Sets an interface's flags to what they are: changes nothing, and works only with `CAP_NET_ADMIN` over this namespace.
 pub(crate) fn touch_interface_flags(name: &str) -> io::Result<()> {
     let mut request = interface_request(name)?;
