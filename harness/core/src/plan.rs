@@ -132,10 +132,10 @@ impl Budgets {
     pub fn for_provider(provider: &str) -> Budgets {
         match provider {
             "refnet" => Budgets {
-                lab_ms: 20_000,
-                backends_ms: 20_000,
-                api_ms: 5_000,
-                session_ms: 5_000,
+                lab_ms: 60_000,
+                backends_ms: 60_000,
+                api_ms: 15_000,
+                session_ms: 15_000,
                 request_ms: 5_000,
                 address_ms: 20_000,
                 revision_ms: 20_000,

@@ -1,11 +1,10 @@
 //! Kinds by the names scenarios use, found by discovery: `gateway`, `httproutes`, `lease`.
 
-use std::collections::HashMap;
 use std::time::Duration;
 
 use kube::api::{Api, ApiResource, DynamicObject};
 use kube::core::{GroupVersion, GroupVersionKind, Status};
-use kube::discovery::{Discovery, Scope, pinned_kind};
+use kube::discovery::{ApiCapabilities, Discovery, Scope};
 use kube::{Client, Error};
 use tokio::sync::Mutex;
 
@@ -73,55 +72,60 @@ impl Kind {
 /// Kinds that were found. Definitions come and go, so what is not known is looked for again each time.
 pub struct Kinds {
     client: Client,
-    named: Mutex<HashMap<String, Kind>>,
-    pinned: Mutex<HashMap<(String, String), Kind>>,
+    found: Mutex<Option<Discovery>>,
 }
 
 impl Kinds {
     /// Nothing is found yet.
     pub fn new(client: Client) -> Kinds {
-        Kinds { client, named: Mutex::default(), pinned: Mutex::default() }
+        Kinds { client, found: Mutex::new(None) }
     }
 
-    /// A kind by its name, in the version the API prefers.
+    /// A kind by its name, singular or plural, in the version the API prefers.
     pub(super) async fn named(&self, name: &str, limit: Duration) -> Result<Kind, Error> {
         let wanted = name.to_ascii_lowercase();
-        let mut known = self.named.lock().await;
-        if let Some(kind) = known.get(&wanted) {
-            return Ok(kind.clone());
-        }
-        let discovery = within(limit, Discovery::new(self.client.clone()).run()).await?;
-        for group in discovery.groups() {
-            for (resource, capabilities) in group.recommended_resources() {
-                let kind = Kind { namespaced: capabilities.scope == Scope::Namespaced, resource };
-                let names = [kind.resource.kind.to_ascii_lowercase(), kind.resource.plural.clone()];
-                for name in names {
-                    // The core group is first and keeps its names: `event`, `service`.
-                    known.entry(name).or_insert_with(|| kind.clone());
-                }
-            }
-        }
-        known.get(&wanted).cloned().ok_or_else(|| missing(name, "any version"))
+        let look = |discovery: &Discovery| {
+            // The core group comes first and keeps its names: `event`, `service`.
+            let mut groups: Vec<_> = discovery.groups().collect();
+            groups.sort_by_key(|group| group.name().to_owned());
+            groups
+                .iter()
+                .flat_map(|group| group.recommended_resources())
+                .find(|(resource, _)| resource.kind.eq_ignore_ascii_case(&wanted) || resource.plural == wanted)
+        };
+        self.look(limit, look).await?.ok_or_else(|| missing(name, "any version"))
     }
 
     /// A kind in exactly this version.
     pub(super) async fn pinned(&self, api_version: &str, kind: &str, limit: Duration) -> Result<Kind, Error> {
-        let key = (api_version.to_owned(), kind.to_owned());
-        let mut known = self.pinned.lock().await;
-        if let Some(kind) = known.get(&key) {
-            return Ok(kind.clone());
-        }
         let version: GroupVersion = api_version.parse().map_err(|_| missing(kind, api_version))?;
         let gvk = GroupVersionKind::gvk(&version.group, &version.version, kind);
-        let (resource, capabilities) = match within(limit, pinned_kind(&self.client, &gvk)).await {
-            Ok(found) => found,
-            Err(Error::Discovery(_)) => return Err(missing(kind, api_version)),
-            Err(Error::Api(status)) if status.code == 404 => return Err(missing(kind, api_version)),
-            Err(error) => return Err(error),
+        self.look(limit, |discovery| discovery.resolve_gvk(&gvk)).await?.ok_or_else(|| missing(kind, api_version))
+    }
+
+    /// Looks into what was found, and once more into what is found now.
+    async fn look(
+        &self,
+        limit: Duration,
+        look: impl Fn(&Discovery) -> Option<(ApiResource, ApiCapabilities)>,
+    ) -> Result<Option<Kind>, Error> {
+        let mut found = self.found.lock().await;
+        let kind = |(resource, capabilities): (ApiResource, ApiCapabilities)| Kind {
+            namespaced: capabilities.scope == Scope::Namespaced,
+            resource,
         };
-        let found = Kind { namespaced: capabilities.scope == Scope::Namespaced, resource };
-        known.insert(key, found.clone());
-        Ok(found)
+        if let Some(known) = found.as_ref().and_then(&look) {
+            return Ok(Some(kind(known)));
+        }
+        // Two requests where the API aggregates, as every one since 1.30 does; else one a group and version.
+        let aggregated = within(limit, Discovery::new(self.client.clone()).run_aggregated()).await;
+        let discovery = match aggregated {
+            Ok(discovery) => discovery,
+            Err(_) => within(limit, Discovery::new(self.client.clone()).run()).await?,
+        };
+        let now = look(&discovery).map(kind);
+        *found = Some(discovery);
+        Ok(now)
     }
 }
 

@@ -19,6 +19,9 @@ use crate::session::Session;
 /// First of the host numbers kept for Services (see [`NetworkSpec::subnet`]), and how many there are.
 const VIRTUAL: (u8, u8) = (220, 31);
 
+/// Gateway API definitions it can serve; others of a profile have no effect there and are named with what is not modelled.
+const DEFINITIONS: [&str; 6] = ["gatewayclasses", "gateways", "httproutes", "grpcroutes", "tlsroutes", "referencegrants"];
+
 /// A lab of the reference network.
 pub struct RefnetLab {
     handle: LabHandle,
@@ -30,7 +33,7 @@ pub struct RefnetLab {
 
 impl RefnetLab {
     pub(super) async fn make(plan: &Plan, run: &str, ledger: &Ledger) -> Result<RefnetLab, ProviderError> {
-        let spec = spec(plan)?;
+        let (spec, unserved) = spec(plan)?;
         let folder: PathBuf = ledger::runtime_folder()?.join(run);
         let resource = Resource::RefnetLab { folder: folder.clone() };
         ledger.write(&Line::Making(resource.clone()))?;
@@ -41,7 +44,7 @@ impl RefnetLab {
                 handle,
                 resource,
                 networks: spec.networks,
-                unmodelled: plan.unmodelled.clone(),
+                unmodelled: plan.unmodelled.iter().cloned().chain(unserved).collect(),
                 faults: spec.faults.iter().map(|fault| fault.name().to_owned()).collect(),
             }),
             Err(error) => {
@@ -112,8 +115,8 @@ fn gone(resource: &Resource, ledger: &Ledger) -> Result<(), ProviderError> {
     Ok(ledger.write(&Line::Gone(resource.clone()))?)
 }
 
-/// The lab a plan asks for.
-fn spec(plan: &Plan) -> Result<LabSpec, ProviderError> {
+/// The lab a plan asks for, and the definitions it cannot serve.
+fn spec(plan: &Plan) -> Result<(LabSpec, Vec<String>), ProviderError> {
     let lab = &plan.scenario.lab;
     let faults: FaultSet = match &plan.fault {
         Some(name) => [name.parse::<Fault>().map_err(|error| ProviderError::Plan(error.to_string()))?].into_iter().collect(),
@@ -125,7 +128,11 @@ fn spec(plan: &Plan) -> Result<LabSpec, ProviderError> {
     if lab.networks.len() > 100 {
         return Err(ProviderError::Plan(format!("{} networks are asked for, at most 100 fit", lab.networks.len())));
     }
-    Ok(LabSpec {
+    let served = |name: &String| DEFINITIONS.contains(&name.rsplit('/').next().unwrap_or(name));
+    let (crds, unserved): (Vec<String>, Vec<String>) =
+        gateway_api.map(|api| api.crds.clone()).unwrap_or_default().into_iter().partition(served);
+    let unserved = unserved.into_iter().map(|name| format!("definition of {name}")).collect();
+    let spec = LabSpec {
         nodes: nodes.map(|(at, name)| NodeSpec { name, control_plane: at < control_planes }).collect(),
         // Each lab has namespaces of its own, so the same addresses serve all of them.
         networks: lab
@@ -136,8 +143,9 @@ fn spec(plan: &Plan) -> Result<LabSpec, ProviderError> {
             .collect(),
         client: lab.client.clone(),
         values: plan.values.clone(),
-        crds: gateway_api.map(|api| api.crds.clone()).unwrap_or_default(),
+        crds,
         faults,
         seed: plan.seed,
-    })
+    };
+    Ok((spec, unserved))
 }
