@@ -121,8 +121,10 @@ async fn serve(node: Node) -> Result<(), NodeError> {
     let node = Arc::new(node);
     let client = connect(&node)?;
     let cancel = CancellationToken::new();
-    let mut parts = start(&client, &node, &cancel);
+    let mut parts = JoinSet::new();
+    encrypt(&mut parts, &client, &node, &cancel);
     kubelet::register(&client, &node).await?;
+    start(&mut parts, &client, &node, &cancel);
     if node.context.settings.wireguard {
         keys_known(&client, &node).await?;
     }
@@ -141,17 +143,21 @@ async fn serve(node: Node) -> Result<(), NodeError> {
 /// Why a part of the node ended; `None` = it was told to.
 type Ended = (&'static str, Option<String>);
 
-/// Starts every part of a node.
-fn start(client: &Client, node: &Arc<Node>, cancel: &CancellationToken) -> JoinSet<Ended> {
-    fn told<E: std::error::Error>(part: &'static str, result: Result<(), E>) -> Ended {
-        (part, result.err().map(|error| chain(&error)))
-    }
-    let mut parts = JoinSet::new();
-    let (context, with) = (&node.context, || (client.clone(), node.context.clone(), cancel.clone()));
-    if context.settings.wireguard {
-        let (client, context, cancel) = with();
+fn told<E: std::error::Error>(part: &'static str, result: Result<(), E>) -> Ended {
+    (part, result.err().map(|error| chain(&error)))
+}
+
+/// Starts WireGuard, before anything else: the others wait for this node's key.
+fn encrypt(parts: &mut JoinSet<Ended>, client: &Client, node: &Node, cancel: &CancellationToken) {
+    if node.context.settings.wireguard {
+        let (client, context, cancel) = (client.clone(), node.context.clone(), cancel.clone());
         parts.spawn(async move { told("WireGuard", crate::wireguard::run(client, context, cancel).await) });
     }
+}
+
+/// Starts every other part of a node.
+fn start(parts: &mut JoinSet<Ended>, client: &Client, node: &Arc<Node>, cancel: &CancellationToken) {
+    let (context, with) = (&node.context, || (client.clone(), node.context.clone(), cancel.clone()));
     if context.settings.l2.is_some() {
         let (client, context, cancel) = with();
         parts.spawn(async move { told("L2 announcer", crate::l2::run(client, context, cancel).await) });
@@ -164,7 +170,6 @@ fn start(client: &Client, node: &Arc<Node>, cancel: &CancellationToken) -> JoinS
     }
     let (client, node, cancel) = (client.clone(), node.clone(), cancel.clone());
     parts.spawn(async move { told("kubelet", kubelet::run(client, node, cancel).await) });
-    parts
 }
 
 /// Resolves when a part that should go on has failed; says so in the log.

@@ -68,7 +68,7 @@ impl Cluster {
             nics => Some(topology.plug(plan.nodes.len() as u32, nics).await?),
         };
         phases.done("topology");
-        let api = ApiServer::new(ApiConfig { crds: spec.crds.clone(), ..ApiConfig::default() }).map_err(failed)?;
+        let api = ApiServer::new(ApiConfig { crds: spec.crds.clone() }).map_err(failed)?;
         let pki = Pki::new().map_err(failed)?;
         let addresses = [IpAddr::V4(plan.api_node().address()), IpAddr::from([10, 96, 0, 1])];
         let names = ["kubernetes".to_owned(), "kubernetes.default".to_owned(), plan.api_node().name.clone()];

@@ -34,7 +34,7 @@ pub(super) struct Machine {
 #[derive(Debug)]
 enum State {
     Off,
-    On(Running),
+    On(Box<Running>),
 }
 
 /// A node that has power.
@@ -57,7 +57,7 @@ impl Machine {
     /// Power on: namespace and interfaces, no process yet.
     pub(super) async fn plug(plan: NodePlan, topology: &Topology) -> Result<Machine, SupervisorError> {
         let netns = topology.plug(plan.index as u32, &plan.nics).await?;
-        Ok(Machine { plan, state: State::On(Running { netns, process: None, paused: false }) })
+        Ok(Machine { plan, state: State::On(Box::new(Running { netns, process: None, paused: false })) })
     }
 
     /// Its namespace, while it has power.
@@ -71,8 +71,8 @@ impl Machine {
     /// The process group of everything on it, and its process's id, while it runs.
     pub(super) fn group(&self) -> Option<Pid> {
         match &self.state {
-            State::On(Running { process: Some(process), .. }) => Some(process.group),
-            _ => None,
+            State::On(running) => running.process.as_ref().map(|process| process.group),
+            State::Off => None,
         }
     }
 

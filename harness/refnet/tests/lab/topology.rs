@@ -10,7 +10,8 @@ pub(crate) fn trials() -> Vec<Trial> {
 
 async fn every_machine_reaches_every_other() {
     let world = World::start(&spec(&[], &[])).await;
-    eprintln!("{:?}", world.lab.ready().phases_ms);
+    let phases = &world.lab.ready().phases_ms;
+    assert!(["topology", "api", "nodes"].iter().all(|phase| phases.contains_key(*phase)), "{phases:?}");
     for from in ["client", "node/control-plane", "node/worker", "node/worker2"] {
         let mut agent = world.agent(from).await;
         for to in ["10.9.0.2", "10.9.0.3", "10.9.0.4", "10.9.0.200", "10.10.0.3", "10.10.0.200"] {
