@@ -1,5 +1,7 @@
 //! What is served: groups, versions and resources, plain and aggregated.
 
+use std::sync::Arc;
+
 use http::Response;
 use serde_json::{Value, json};
 
@@ -8,7 +10,6 @@ use super::request::Form;
 use super::respond;
 use super::service::Body;
 use super::status::ApiError;
-use super::store::Store;
 
 /// Says which Kubernetes the built-in types are of, and whose server this is.
 pub(crate) fn version() -> Value {
@@ -19,15 +20,15 @@ pub(crate) fn version() -> Value {
 }
 
 /// `/api...` and `/apis...` down to a version.
-pub(crate) fn answer(store: &Store, form: Form, segments: &[&str]) -> Result<Response<Body>, ApiError> {
+pub(crate) fn answer(kinds: &[Arc<Kind>], form: Form, segments: &[&str]) -> Result<Response<Body>, ApiError> {
     match (form, segments) {
         (Form::Discovery(version), ["api" | "apis"]) => {
             let media_type = match version {
                 "v2" => "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList",
                 _ => "application/json;g=apidiscovery.k8s.io;v=v2beta1;as=APIGroupDiscoveryList",
             };
-            let wanted = groups(store).into_iter().filter(|group| group.is_empty() == (segments[0] == "api"));
-            let items = wanted.map(|group| aggregated(store, &group)).collect::<Vec<_>>();
+            let wanted = groups(kinds).into_iter().filter(|group| group.is_empty() == (segments[0] == "api"));
+            let items = wanted.map(|group| aggregated(kinds, &group)).collect::<Vec<_>>();
             let list = json!({"kind": "APIGroupDiscoveryList", "apiVersion": format!("apidiscovery.k8s.io/{version}"), "metadata": {}, "items": items});
             Ok(respond::bytes(200, media_type, list.to_string()))
         }
@@ -39,37 +40,37 @@ pub(crate) fn answer(store: &Store, form: Form, segments: &[&str]) -> Result<Res
             }),
         )),
         (_, ["apis"]) => {
-            let all = groups(store).into_iter().filter(|g| !g.is_empty()).map(|group| group_of(store, &group)).collect::<Vec<_>>();
+            let all = groups(kinds).into_iter().filter(|g| !g.is_empty()).map(|group| group_of(kinds, &group)).collect::<Vec<_>>();
             Ok(respond::value(200, form, &json!({"kind": "APIGroupList", "apiVersion": "v1", "groups": all})))
         }
-        (_, ["apis", group]) if groups(store).iter().any(|g| g == group) => {
-            let mut value = group_of(store, group);
+        (_, ["apis", group]) if groups(kinds).iter().any(|g| g == group) => {
+            let mut value = group_of(kinds, group);
             value["kind"] = json!("APIGroup");
             value["apiVersion"] = json!("v1");
             Ok(respond::value(200, form, &value))
         }
-        (_, ["api", version]) => resources(store, form, "", version),
-        (_, ["apis", group, version]) => resources(store, form, group, version),
+        (_, ["api", version]) => resources(kinds, form, "", version),
+        (_, ["apis", group, version]) => resources(kinds, form, group, version),
         _ => Err(ApiError::no_path()),
     }
 }
 
 /// Groups in order of their first kind; core is "".
-fn groups(store: &Store) -> Vec<String> {
+fn groups(kinds: &[Arc<Kind>]) -> Vec<String> {
     let mut groups: Vec<String> = Vec::new();
-    for (_, shelf) in store.served() {
-        if !groups.contains(&shelf.kind.group) {
-            groups.push(shelf.kind.group.clone());
+    for kind in kinds {
+        if !groups.contains(&kind.group) {
+            groups.push(kind.group.clone());
         }
     }
     groups
 }
 
 /// Versions of a group, stable ones first, newer before older.
-pub(crate) fn versions(store: &Store, group: &str) -> Vec<String> {
+pub(crate) fn versions(kinds: &[Arc<Kind>], group: &str) -> Vec<String> {
     let mut versions: Vec<String> = Vec::new();
-    for (_, shelf) in store.served().filter(|(_, shelf)| shelf.kind.group == group) {
-        for version in &shelf.kind.versions {
+    for kind in kinds.iter().filter(|kind| kind.group == group) {
+        for version in &kind.versions {
             if !versions.contains(&version.name) {
                 versions.push(version.name.clone());
             }
@@ -95,8 +96,8 @@ fn priority(version: &str) -> (u8, u32, u32) {
     (level, major, minor.parse().unwrap_or(0))
 }
 
-fn group_of(store: &Store, group: &str) -> Value {
-    let versions = versions(store, group);
+fn group_of(kinds: &[Arc<Kind>], group: &str) -> Value {
+    let versions = versions(kinds, group);
     let entry = |version: &String| json!({"groupVersion": format!("{group}/{version}"), "version": version});
     json!({
         "name": group,
@@ -124,11 +125,10 @@ fn subresources(kind: &Kind) -> Vec<(&'static str, Value, Vec<&'static str>)> {
     all
 }
 
-fn resources(store: &Store, form: Form, group: &str, version: &str) -> Result<Response<Body>, ApiError> {
+fn resources(kinds: &[Arc<Kind>], form: Form, group: &str, version: &str) -> Result<Response<Body>, ApiError> {
     let mut list = Vec::new();
     let mut group_version = version.to_owned();
-    for (_, shelf) in store.served().filter(|(_, shelf)| shelf.kind.group == group && shelf.kind.version(version).is_some()) {
-        let kind = &shelf.kind;
+    for kind in kinds.iter().filter(|kind| kind.group == group && kind.version(version).is_some()) {
         group_version = kind.api_version(version);
         let mut resource = json!({
             "name": kind.plural, "singularName": kind.singular, "namespaced": kind.namespaced, "kind": kind.kind, "verbs": VERBS,
@@ -158,11 +158,10 @@ fn resources(store: &Store, form: Form, group: &str, version: &str) -> Result<Re
     Ok(respond::value(200, form, &value))
 }
 
-fn aggregated(store: &Store, group: &str) -> Value {
-    let versions = versions(store, group).into_iter().map(|version| {
+fn aggregated(kinds: &[Arc<Kind>], group: &str) -> Value {
+    let versions = versions(kinds, group).into_iter().map(|version| {
         let mut list = Vec::new();
-        for (_, shelf) in store.served().filter(|(_, shelf)| shelf.kind.group == group && shelf.kind.version(&version).is_some()) {
-            let kind = &shelf.kind;
+        for kind in kinds.iter().filter(|kind| kind.group == group && kind.version(&version).is_some()) {
             let subresources = subresources(kind).into_iter().map(|(name, of, verbs)| {
                 let version = of.get("version").cloned().unwrap_or(json!(version));
                 json!({"subresource": name, "responseKind": {"group": of["group"], "version": version, "kind": of["kind"]}, "verbs": verbs})

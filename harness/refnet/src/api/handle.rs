@@ -38,11 +38,11 @@ fn plain(inner: &Inner, call: &Call, segments: &[String]) -> Result<Response<Bod
         ["healthz" | "livez" | "readyz", ..] => Ok(respond::bytes(200, "text/plain; charset=utf-8", "ok")),
         ["version"] => Ok(respond::json(200, &discovery::version())),
         ["openapi", "v2"] if call.accept.contains("proto-openapi") => {
-            Ok(respond::bytes(200, openapi_v2::MEDIA_TYPE, openapi_v2::document(&inner.lock())))
+            Ok(respond::bytes(200, openapi_v2::MEDIA_TYPE, openapi_v2::document(&inner.kinds())))
         }
-        ["openapi", "v3"] => Ok(respond::json(200, &openapi::index(&inner.lock()))),
-        ["openapi", "v3", rest @ ..] => openapi::document(&inner.lock(), rest).map(|text| respond::bytes(200, "application/json", text)),
-        ["api" | "apis", ..] => discovery::answer(&inner.lock(), Form::negotiate(&call.accept)?, &segments),
+        ["openapi", "v3"] => Ok(respond::json(200, &openapi::index(&inner.kinds()))),
+        ["openapi", "v3", rest @ ..] => openapi::document(&inner.kinds(), rest).map(|text| respond::bytes(200, "application/json", text)),
+        ["api" | "apis", ..] => discovery::answer(&inner.kinds(), Form::negotiate(&call.accept)?, &segments),
         [] => Ok(respond::json(
             200,
             &json!({"paths": ["/api", "/api/v1", "/apis", "/healthz", "/livez", "/openapi/v3", "/readyz", "/version"]}),
@@ -89,9 +89,7 @@ fn resource(inner: &Arc<Inner>, call: &Call, path: &ResourcePath, stopped: &Canc
     }
     let named = path.name.is_some();
     match (&call.method, named) {
-        (&Method::GET, false) if call.query.flag("watch") && call.query.first("watch").is_some() => {
-            watching(inner, call, path, place, form, stopped)
-        }
+        (&Method::GET, false) if call.query.flag("watch") => watching(inner, call, path, place, form, stopped),
         (&Method::GET, false) => list(inner, call, path, &place, form),
         (&Method::GET, true) => {
             let object = inner.lock().get(place.shelf, &place.key()).cloned().ok_or_else(|| place.not_found())?;
@@ -171,7 +169,7 @@ fn patch(inner: &Inner, call: &Call, place: &Place, form: Form) -> Result<Respon
                 let cause = super::status::Cause::required("fieldManager", "is required for apply patch");
                 return Err(ApiError::invalid("meta.k8s.io", "PatchOptions", "", vec![cause]));
             }
-            let force = if call.query.flag("force") && call.query.first("force").is_some() { Force::Yes } else { Force::No };
+            let force = if call.query.flag("force") { Force::Yes } else { Force::No };
             apply_patch(&mut store, place, old.as_ref(), patch, force, &mut options)?
         }
         (_, None) => return Err(place.not_found()),

@@ -127,6 +127,11 @@ impl Inner {
     fn lock(&self) -> MutexGuard<'_, store::Store> {
         self.store.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
     }
+
+    /// The kinds that are served now: documents about them are written without the lock.
+    fn kinds(&self) -> Vec<Arc<kinds::Kind>> {
+        self.lock().served().map(|(_, shelf)| shelf.kind.clone()).collect()
+    }
 }
 
 /// Seconds since 1970 as the API writes moments.

@@ -1,24 +1,25 @@
 //! OpenAPI v3 for `kubectl apply` and `kubectl explain`, from the same schemas that objects are held against.
 
+use std::sync::Arc;
+
 use serde_json::{Map, Value, json};
 
 use super::discovery;
 use super::kinds::Kind;
 use super::schema::{List, NodeId, Rest, Schema, Shape};
 use super::status::ApiError;
-use super::store::Store;
 
 /// `/openapi/v3`: one document a group and version.
-pub(crate) fn index(store: &Store) -> Value {
+pub(crate) fn index(kinds: &[Arc<Kind>]) -> Value {
     let mut paths = Map::new();
     let mut groups: Vec<&str> = Vec::new();
-    for (_, shelf) in store.served() {
-        if !groups.contains(&shelf.kind.group.as_str()) {
-            groups.push(&shelf.kind.group);
+    for kind in kinds {
+        if !groups.contains(&kind.group.as_str()) {
+            groups.push(&kind.group);
         }
     }
     for group in groups {
-        for version in discovery::versions(store, group) {
+        for version in discovery::versions(kinds, group) {
             let path = if group.is_empty() { format!("api/{version}") } else { format!("apis/{group}/{version}") };
             paths.insert(path.clone(), json!({"serverRelativeURL": format!("/openapi/v3/{path}")}));
         }
@@ -27,28 +28,27 @@ pub(crate) fn index(store: &Store) -> Value {
 }
 
 /// The definitions and paths of everything that is served, for older clients that want one document.
-pub(crate) fn everything(store: &Store) -> (Map<String, Value>, Map<String, Value>) {
+pub(crate) fn everything(kinds: &[Arc<Kind>]) -> (Map<String, Value>, Map<String, Value>) {
     let (mut paths, mut schemas) = (Map::new(), Map::new());
-    for (_, shelf) in store.served() {
-        for version in &shelf.kind.versions {
-            let name = component_of(&shelf.kind, &version.name, version.schema());
-            describe(version.schema(), &shelf.kind, &version.name, &name, &mut schemas);
-            add_paths(&shelf.kind, &version.name, &name, &mut paths);
+    for kind in kinds {
+        for version in &kind.versions {
+            let name = component_of(kind, &version.name, version.schema());
+            describe(version.schema(), kind, &version.name, &name, &mut schemas);
+            add_paths(kind, &version.name, &name, &mut paths);
         }
     }
     (paths, schemas)
 }
 
 /// The document of one group and version.
-pub(crate) fn document(store: &Store, segments: &[&str]) -> Result<String, ApiError> {
+pub(crate) fn document(kinds: &[Arc<Kind>], segments: &[&str]) -> Result<String, ApiError> {
     let (group, version) = match segments {
         ["api", version] => ("", *version),
         ["apis", group, version] => (*group, *version),
         _ => return Err(ApiError::no_path()),
     };
     let (mut paths, mut schemas) = (Map::new(), Map::new());
-    for (_, shelf) in store.served().filter(|(_, shelf)| shelf.kind.group == group) {
-        let kind = &shelf.kind;
+    for kind in kinds.iter().filter(|kind| kind.group == group) {
         let Some(found) = kind.version(version) else { continue };
         let name = component_of(kind, version, found.schema());
         describe(found.schema(), kind, version, &name, &mut schemas);

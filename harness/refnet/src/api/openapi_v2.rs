@@ -1,10 +1,12 @@
 //! OpenAPI v2 as protobuf, the only form in which kubectl before 1.27 (Debian's is 1.20) takes it. The messages are gnostic's
 //! `openapi.v2`; the few fields kubectl reads are written by hand.
 
+use std::sync::Arc;
+
 use serde_json::{Map, Value};
 
+use super::kinds::Kind;
 use super::openapi;
-use super::store::Store;
 
 /// What it is called in answers: clients ask for `spec.v2@v1.0+protobuf`, but "@" may not stand in a media type and they refuse it.
 pub(crate) const MEDIA_TYPE: &str = "application/com.github.proto-openapi.spec.v2.v1.0+protobuf";
@@ -40,8 +42,8 @@ impl Message {
 }
 
 /// The document of everything that is served.
-pub(crate) fn document(store: &Store) -> Vec<u8> {
-    let (paths, schemas) = openapi::everything(store);
+pub(crate) fn document(kinds: &[Arc<Kind>]) -> Vec<u8> {
+    let (paths, schemas) = openapi::everything(kinds);
     let definitions = schemas.iter().fold(Message::default(), |all, (name, value)| all.message(1, &named(name, value)));
     let items = paths.iter().fold(Message::default(), |all, (path, value)| match value.get("patch") {
         Some(patch) => {

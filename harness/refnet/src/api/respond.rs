@@ -57,11 +57,13 @@ pub(crate) fn with_warnings(mut response: Response<Body>, warnings: &[String]) -
 
 /// An object in a version other than it is kept in.
 pub(crate) fn in_version(kind: &Kind, version: &str, object: &Arc<Value>) -> Arc<Value> {
-    if kind.storage().name == version {
+    // What was stored before its definition changed may still say another version than the storage's.
+    let wanted = kind.api_version(version);
+    if super::object::text(object, "/apiVersion") == wanted {
         return object.clone();
     }
     let mut copy = Value::clone(object);
-    copy["apiVersion"] = json!(kind.api_version(version));
+    copy["apiVersion"] = json!(wanted);
     Arc::new(copy)
 }
 

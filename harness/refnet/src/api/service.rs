@@ -56,6 +56,11 @@ impl ApiService {
         };
         let query = head.uri.query().unwrap_or_default();
         match Call::new(head.method, head.uri.path(), query, &head.headers, body) {
+            // Documents about every kind take long to write, unoptimised: not on a thread that serves leases.
+            Ok(call) if call.path.starts_with("/openapi/") => {
+                let writing = tokio::task::spawn_blocking(move || handle(&self.inner, &call, &self.stopped));
+                writing.await.unwrap_or_else(|error| respond::refusal(&ApiError::internal(error.to_string())))
+            }
             Ok(call) => handle(&self.inner, &call, &self.stopped),
             Err(error) => respond::refusal(&error),
         }

@@ -17,9 +17,9 @@ pub(crate) type Key = (String, String);
 pub(crate) type ShelfId = usize;
 
 /// Changes kept for watches that come late.
-const HISTORY_LIMIT: usize = 2000;
+const HISTORY_LIMIT: usize = 1000;
 /// Values kept in one history, all objects together.
-const HISTORY_WEIGHT_LIMIT: usize = 500_000;
+const HISTORY_WEIGHT_LIMIT: usize = 200_000;
 /// Values in the whole store; more is refused.
 const STORE_WEIGHT_LIMIT: usize = 20_000_000;
 

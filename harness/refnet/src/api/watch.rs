@@ -62,7 +62,7 @@ struct State {
 pub(crate) fn start(inner: &Arc<Inner>, call: &Call, watch: Watch, stopped: &CancellationToken) -> Result<Response<Body>, ApiError> {
     let from = call.query.number("resourceVersion")?.unwrap_or(0);
     let bookmarks = call.query.flag("allowWatchBookmarks");
-    let initial = call.query.flag("sendInitialEvents") && call.query.first("sendInitialEvents").is_some();
+    let initial = call.query.flag("sendInitialEvents");
     if initial && call.query.first("resourceVersionMatch") != Some("NotOlderThan") {
         return Err(ApiError::bad_request("sendInitialEvents requires resourceVersionMatch=NotOlderThan"));
     }

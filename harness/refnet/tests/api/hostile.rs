@@ -116,7 +116,9 @@ fn mutated_requests_are_answered_without_a_panic() {
     for seed in &seeds {
         fuzz_request(seed);
     }
-    for round in 0..600 {
+    // `PLUMB_FUZZ_ROUNDS` for a long run.
+    let rounds = std::env::var("PLUMB_FUZZ_ROUNDS").ok().and_then(|n| n.parse().ok()).unwrap_or(600);
+    for round in 0..rounds {
         let mut data = seeds[round % (seeds.len() - 1)].clone();
         for _ in 0..=random(6) {
             let at = random(data.len());

@@ -240,7 +240,7 @@ async fn a_watch_from_too_long_ago_is_told_that_it_expired() {
     let api: Api<ConfigMap> = Api::default_namespaced(client());
     api.create(&PostParams::default(), &config_map("a", "0")).await.unwrap();
     let old = api.get("a").await.unwrap().resource_version().unwrap();
-    for n in 0..2100 {
+    for n in 0..1100 {
         api.patch("a", &PatchParams::default(), &Patch::Merge(json!({"data": {"k": n.to_string()}}))).await.unwrap();
     }
     let mut events = api.watch(&WatchParams::default(), &old).await.unwrap().boxed();
