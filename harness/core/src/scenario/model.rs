@@ -904,7 +904,7 @@ pub struct Count {
     /// Gratuitous ARP frames (RFC 5227) for the address.
     #[serde(default)]
     pub gratuitous: Option<bool>,
-    /// Different MAC addresses that answer.
+    /// The most MAC addresses that answered one and the same question: 2 is an overlap, a takeover one after the other is 1.
     #[serde(default)]
     pub answerers: Option<bool>,
     /// At least.
@@ -970,7 +970,7 @@ pub struct Downtime {
     /// The watch (id).
     #[schemars(extend("x-plumb" = "watch"))]
     pub of: Id,
-    /// At least (a gap must be there: the disruption was real).
+    /// At least (a gap must be there: the disruption was real); less is unknown, because nothing was tested.
     #[serde(default)]
     #[schemars(extend("x-plumb" = "span"))]
     pub min: Option<Span>,

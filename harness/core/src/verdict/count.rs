@@ -58,8 +58,9 @@ fn arp(run: &Run<'_>, step: &Count) -> Finding {
             } else {
                 let most = answers.questions.iter().max_by_key(|(_, macs)| macs.len());
                 let macs: Vec<String> = most.into_iter().flat_map(|(_, macs)| macs).map(|mac| run.context.mac_in_words(mac)).collect();
-                let at = most.map_or(0, |(at, _)| at / 1_000_000);
-                let words = format!("{} {} the same question for {address} at {at} ms: {}", macs.len(), phrases::MACS, macs.join(", "));
+                let at = most.map_or(0, |(at, _)| run.run_ms(*at));
+                let words =
+                    format!("{} {} the same question for {address} at {at} ms of the run: {}", macs.len(), phrases::MACS, macs.join(", "));
                 (answers.overlap() as u64, words)
             };
             bounded(step, count, seen, gap.or(lost))

@@ -21,12 +21,12 @@ pub(super) fn downtime(run: &Run<'_>, step: &Downtime) -> Finding {
     let rests: Vec<_> = load.observations().chain(arp.observations()).collect();
     let broken = load.broken.is_some().then(|| load.gap(&step.of)).flatten();
     let finding = match (&load.report, &arp.report) {
-        (Some((_, report)), _) => decide(step, what, &of_load(report), broken, ""),
+        (Some((_, report)), _) => decide(run, step, what, &of_load(report), broken),
         (None, Some((_, (address, report)))) => {
             let answers = Answers::of(*address, report);
             let samples: Vec<(u64, bool)> = answers.questions.iter().map(|(at, macs)| (*at, !macs.is_empty())).collect();
             let lost = (answers.dropped > 0).then(|| format!("{}: `{}` dropped {}", phrases::LOST, step.of, answers.dropped));
-            decide(step, what, &longest_gap(&samples, answers.to_ns), broken.or(lost), "")
+            decide(run, step, what, &longest_gap(&samples, answers.to_ns), broken.or(lost))
         }
         (None, None) => Finding::unknown("nothing recorded", load.gap(&step.of).unwrap_or_default()),
     };
@@ -44,12 +44,12 @@ fn of_load(report: &LoadReport) -> Gap {
     longest_gap(&samples, until)
 }
 
-fn decide(step: &Downtime, what: &str, gap: &Gap, doubt: Option<String>, suffix: &str) -> Finding {
+fn decide(run: &Run<'_>, step: &Downtime, what: &str, gap: &Gap, doubt: Option<String>) -> Finding {
     let (min, max) = (step.min.as_ref().map_or(0, span_ms), span_ms(&step.max));
     let (ms, resolution) = (gap.ms(), gap.resolution_ms());
     let seen = format!(
-        "longest gap {ms} ms (known to {resolution} ms) from {} ms on; {} of {} samples lost{suffix}",
-        gap.from_ns / 1_000_000,
+        "longest gap {ms} ms (known to {resolution} ms) from {} ms of the run on; {} of {} samples lost",
+        run.run_ms(gap.from_ns),
         gap.lost_in_all,
         gap.samples
     );

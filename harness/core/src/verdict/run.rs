@@ -69,6 +69,15 @@ impl<'a> Run<'a> {
         })
     }
 
+    /// An agent's time in milliseconds since the run began (agents of one machine share the clock the run began by).
+    pub(super) fn run_ms(&self, agent_ns: u64) -> u64 {
+        let began_ns = self.observations.iter().find_map(|observation| match &observation.fact {
+            Fact::Began(began) => Some(began.monotonic_ns),
+            _ => None,
+        });
+        agent_ns.checked_sub(began_ns.unwrap_or(0)).unwrap_or(agent_ns) / 1_000_000
+    }
+
     /// Why a step could not be carried out.
     pub(super) fn failed(&self, id: &str) -> Option<(&'a Observation, &'a Trouble)> {
         self.of(id).find_map(|observation| match &observation.fact {

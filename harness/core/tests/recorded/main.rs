@@ -8,6 +8,7 @@ mod world;
 mod announcements;
 mod encryption;
 mod gateway;
+mod golden;
 
 use std::path::PathBuf;
 
