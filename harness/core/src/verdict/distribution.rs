@@ -107,7 +107,7 @@ fn verdict(split: &Split, shares: String, outcome: SplitOutcome, sent: u64) -> F
         SplitOutcome::Refused { region, count, p_value } => {
             let fits = format!("{} to {} of {sent} fit {:.1} %", region.low, region.high, region.share * 100.0);
             let because =
-                format!("{}: {} got {count}, {fits} (p = {p_value:.1e}, alpha {:.0e})", phrases::SPLIT, region.backend, split.alpha);
+                format!("{}: {} got {count}, {fits} (p {}, alpha {:.0e})", phrases::SPLIT, region.backend, tiny(p_value), split.alpha);
             Finding::fail(shares, because)
         }
         SplitOutcome::Fits { .. } if split.power + 1e-9 < split.power_wanted => {
@@ -124,6 +124,11 @@ fn verdict(split: &Split, shares: String, outcome: SplitOutcome, sent: u64) -> F
             Finding::pass(shares, because)
         }
     }
+}
+
+/// A p value beyond what is worth a number.
+fn tiny(p_value: f64) -> String {
+    if p_value < 1e-30 { "< 1e-30".to_owned() } else { format!("= {p_value:.1e}") }
 }
 
 fn in_words(split: &Split, report: &HttpReport) -> String {
