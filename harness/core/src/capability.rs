@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::Value;
 
-use crate::scenario::model::{NodeAction, Scenario, Step, Watch};
+use crate::scenario::model::{GatewayApi, NodeAction, Scenario, Step, Watch};
 
 /// What a provider can do.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -27,6 +27,8 @@ pub struct Capability {
     pub virtual_addresses: u32,
     /// Faults it can switch on.
     pub faults: &'static [&'static str],
+    /// Gateway API definitions it serves, by plural name; `None` = all, because they are installed there.
+    pub gateway_kinds: Option<&'static [&'static str]>,
     /// Helm values whose effect it has; `None` = all, because the product itself runs there.
     pub modelled: Option<&'static [&'static str]>,
 }
@@ -72,6 +74,9 @@ const REFNET_VALUES: &[&str] = &[
     "l2announcements.leaseRetryPeriod",
 ];
 
+/// The definitions the reference network serves (`harness/refnet/src/api/kinds/gateway.rs`).
+const REFNET_GATEWAY_KINDS: &[&str] = &["gatewayclasses", "gateways", "grpcroutes", "httproutes", "referencegrants", "tlsroutes"];
+
 impl Capability {
     /// The reference network.
     pub fn refnet() -> Capability {
@@ -84,13 +89,14 @@ impl Capability {
             makes_nodes: true,
             virtual_addresses: 31,
             faults: FAULTS,
+            gateway_kinds: Some(REFNET_GATEWAY_KINDS),
             modelled: Some(REFNET_VALUES),
         }
     }
 
     /// Clusters made by kind, with real Cilium.
     pub fn kind() -> Capability {
-        Capability { provider: "kind".to_owned(), faults: &[], modelled: None, ..Capability::refnet() }
+        Capability { provider: "kind".to_owned(), faults: &[], gateway_kinds: None, modelled: None, ..Capability::refnet() }
     }
 
     /// A cluster that already runs; the agent runs there as a DaemonSet and as Pods.
@@ -104,6 +110,7 @@ impl Capability {
             makes_nodes: false,
             virtual_addresses: 0,
             faults: &[],
+            gateway_kinds: None,
             modelled: None,
         }
     }
@@ -133,6 +140,15 @@ impl Capability {
     pub fn unmodelled(&self, values: &BTreeMap<String, Value>) -> Vec<String> {
         let text = |value: &Value| value.as_str().map_or_else(|| value.to_string(), str::to_owned);
         values.iter().filter(|(key, value)| !self.models(key, value)).map(|(key, value)| format!("{key}={}", text(value))).collect()
+    }
+
+    /// The definitions of a release that are served here, and the others, as `gatewayApi.crds=<plural>`.
+    pub fn served(&self, api: &GatewayApi) -> (GatewayApi, Vec<String>) {
+        let plural = |name: &str| name.rsplit('/').next().unwrap_or(name).to_owned();
+        let is_served = |name: &&String| self.gateway_kinds.is_none_or(|kinds| kinds.contains(&plural(name).as_str()));
+        let (served, left_out): (Vec<&String>, Vec<&String>) = api.crds.iter().partition(is_served);
+        let served = GatewayApi { version: api.version.clone(), crds: served.into_iter().cloned().collect() };
+        (served, left_out.into_iter().map(|name| format!("gatewayApi.crds={name}")).collect())
     }
 
     /// Everything a scenario needs and this provider lacks, each as a reason to skip.

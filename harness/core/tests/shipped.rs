@@ -113,8 +113,6 @@ const UNTURNED: &[(&str, &str)] = &[
     ("l2-announce: no-address-without-pool", "the same"),
     ("l2-failover: first-holder", "it names the readiness of the lab in the terms of the promise"),
     ("l2-failover: served-before", "the same"),
-    ("l2-failover: new-holder-answers", "the faults that silence ARP are shown in l2-announce"),
-    ("l2-failover: served-after", "the same"),
     ("l2-pause: first-holder", "it names the readiness of the lab in the terms of the promise"),
 ];
 

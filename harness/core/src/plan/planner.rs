@@ -110,6 +110,12 @@ pub fn plan(input: &PlanInput<'_>) -> Result<Plan, PlanErrors> {
     let manifests = texts.files(input, &scenario, &mut errors);
     texts.inline(&mut scenario, &mut errors);
     unknown_fault(input.fault, &mut errors);
+    let mut unmodelled = input.provider.unmodelled(&values);
+    if let Some(api) = &gateway_api {
+        let (served, left_out) = input.provider.served(api);
+        unmodelled.extend(left_out);
+        scenario.install.gateway_api = Some(served);
+    }
     if !errors.is_empty() {
         return Err(PlanErrors(errors));
     }
@@ -120,7 +126,7 @@ pub fn plan(input: &PlanInput<'_>) -> Result<Plan, PlanErrors> {
         trial: trial(input),
         name: input.name.to_owned(),
         provider: input.provider.provider.clone(),
-        unmodelled: input.provider.unmodelled(&values),
+        unmodelled,
         budgets: Budgets::for_provider(&input.provider.provider),
         variants: variants.iter().map(|variant| variant.name.clone()).collect(),
         scenario,

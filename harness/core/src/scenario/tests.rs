@@ -222,7 +222,7 @@ fn hostile_text_is_refused_in_bounded_time() {
         assert!(shown.len() < 200_000, "{} bytes of message", shown.len());
         assert!(!shown.contains('\u{1b}'), "control characters of the file reach the terminal");
     }
-    assert!(started.elapsed() < std::time::Duration::from_secs(20), "{:?}", started.elapsed());
+    assert!(started.elapsed() < std::time::Duration::from_secs(180), "{:?}", started.elapsed());
 }
 
 #[test]
