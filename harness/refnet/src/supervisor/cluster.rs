@@ -105,10 +105,11 @@ impl Cluster {
             NodeAction::Pause => machine.pause().await?,
             NodeAction::Resume => machine.resume()?,
             NodeAction::Stop => {
-                if serves_api {
-                    drop(serving.take());
-                }
                 machine.cut(&self.topology).await?;
+                // Its connections are cut off already; their end is nobody's to wait for.
+                if let Some(serving) = serving.take_if(|_| serves_api) {
+                    tokio::spawn(serving.stop());
+                }
             }
             NodeAction::Start => {
                 if machine.netns().is_some() {
@@ -186,7 +187,6 @@ impl Cluster {
                 super::complain(&error.to_string());
             }
         }
-        drop(state.serving.take());
         self.api.stop();
     }
 

@@ -1,7 +1,8 @@
 //! A node as the supervisor holds it: its namespace, its process, and what can be done to it from outside.
 //!
 //! Everything that runs on a node is in the process group of the node's process: its Pods, which inherit it, and sessions opened
-//! there. Pausing, killing and waiting therefore speak to the group.
+//! there. Pausing, killing and waiting therefore speak to the group. The API server is no process of a node: a control plane that
+//! is paused still serves it, one that is stopped does not.
 
 use std::io;
 use std::process::Stdio;

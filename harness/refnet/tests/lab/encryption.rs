@@ -49,6 +49,14 @@ pub(crate) fn trials() -> Vec<Trial> {
         leaks("pod_to_node_leak_is_seen", Fault::EncryptionPodToNodeLeaks, Pair::POD_NODE),
         leaks("first_packets_in_the_clear_are_seen", Fault::EncryptionFirstPacketsLeak, Pair::PODS),
         leaks("replies_in_the_clear_are_seen", Fault::EncryptionRepliesLeak, Pair::PODS),
+        trial("pod_that_is_being_deleted_is_still_encrypted", async || {
+            let seen = terminating(&[]).await;
+            assert!(hidden(&seen), "{seen:?}");
+        }),
+        trial("pod_that_is_being_deleted_and_leaks_is_seen", async || {
+            let seen = terminating(&[Fault::EncryptionTerminatingPodLeaks]).await;
+            assert!(seen.canaries[0].vxlan > 0, "{seen:?}");
+        }),
         trial("large_transfer_through_wireguard_arrives_whole", large_transfer),
     ]
 }
@@ -93,6 +101,27 @@ fn wg(seen: &CaptureSummary) -> u64 {
     seen.kinds.get("wireguard").map_or(0, |volume| volume.frames)
 }
 
+/// A Pod speaks after it was deleted, while its grace lasts.
+async fn terminating(faults: &[Fault]) -> CaptureSummary {
+    let world = World::start(&spec(&wireguard(false), faults)).await;
+    world.pod("one", "worker", 8080).await;
+    let two = world.pod("two", "worker2", 8080).await;
+    assert_eq!(world.echo("pod/default/one", &two, 8080, "are you there").await, 1);
+    let pods = kube::Api::<k8s_openapi::api::core::v1::Pod>::default_namespaced(world.client.clone());
+    pods.delete("one", &Default::default()).await.unwrap();
+    let leaving = |pod: Option<&k8s_openapi::api::core::v1::Pod>| pod.is_some_and(|pod| pod.metadata.deletion_timestamp.is_some());
+    kube::runtime::wait::await_condition(pods, "one", leaving).await.unwrap();
+    let mut seen = watched(&world, "node/worker", "pod/default/one", &two, 8080).await;
+    // The node hears of the deletion when its watch does: a few packets may be early.
+    for _ in 0..3 {
+        if !faults.is_empty() && seen.canaries[0].vxlan == 0 {
+            seen = watched(&world, "node/worker", "pod/default/one", &two, 8080).await;
+        }
+    }
+    world.close().await;
+    seen
+}
+
 /// Sends a canary and back while the first node's `eth0` is watched.
 async fn pair(values: &[(&str, Value)], faults: &[Fault], who: Pair) -> CaptureSummary {
     let world = World::start(&spec(values, faults)).await;
@@ -111,15 +140,21 @@ async fn pair(values: &[(&str, Value)], faults: &[Fault], who: Pair) -> CaptureS
     };
     let port = if matches!(who.to, To::Pod) { 8080 } else { 9090 };
     let watched = if who.from.ends_with("control") { "node/control-plane" } else { "node/worker" };
-    let mut capture = world.agent(watched).await;
+    let seen = self::watched(&world, watched, who.from, &target, port).await;
+    world.close().await;
+    seen
+}
+
+/// Captures `eth0` at a node while a canary goes there and back.
+async fn watched(world: &World, at: &str, from: &str, target: &str, port: u16) -> CaptureSummary {
+    let mut capture = world.agent(at).await;
     let canary = Canary { name: "c".to_owned(), text: CANARY.to_owned() };
     let op: CaptureOp = serde_json::from_value(json!({"interface": "eth0", "canaries": [canary], "snaplen": 2000})).unwrap();
     let id = capture.begin(Op::Capture(op)).await;
     assert!(matches!(capture.next(id).await, Body::Started(_)));
-    assert_eq!(world.echo(who.from, &target, port, CANARY).await, 1, "{} -> {target}:{port}", who.from);
+    assert_eq!(world.echo(from, target, port, CANARY).await, 1, "{} -> {target}:{port}", from);
     capture.begin(Op::Stop { of: id }).await;
     let Done::Capture(seen) = capture.end(id).await else { panic!("not a capture") };
-    world.close().await;
     seen
 }
 

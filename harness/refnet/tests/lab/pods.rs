@@ -68,8 +68,8 @@ impl World {
         let serve = json!([{"listen": format!("0.0.0.0:{port}"), "protocol": "tcpEcho", "backend": name}]).to_string();
         let pod: Pod = serde_json::from_value(json!({
             "metadata": {"name": name},
-            "spec": {"nodeName": node, "hostNetwork": host, "terminationGracePeriodSeconds": 2, "containers": [{
-                "name": "agent", "image": "plumb-agent",
+            "spec": {"nodeName": node, "hostNetwork": host, "terminationGracePeriodSeconds": 3, "containers": [{
+                "name": "agent", "image": "plumb-agent", "lifecycle": {"preStop": {"sleep": {"seconds": 2}}},
                 "env": [
                     {"name": "PLUMB_SERVE", "value": serve},
                     {"name": "POD_NAME", "valueFrom": {"fieldRef": {"fieldPath": "metadata.name"}}},

@@ -51,9 +51,7 @@ pub(super) async fn run(place: Place, number: usize, container: Container, mut w
             () = ending(&mut wish) => return,
         };
         let Some((child, ports)) = started else { return };
-        let code = tokio::select! {
-            code = attend(child, ports, number, restarts, &news, &mut wish) => code,
-        };
+        let code = attend(child, ports, number, restarts, &news, &mut wish, pre_stop(&container)).await;
         let Some(code) = code else { return };
         if policy == "Never" || (policy == "OnFailure" && code == 0) {
             let _ = news.send((number, restarts, Doing::Ended { code })).await;
@@ -105,6 +103,7 @@ async fn attend(
     restarts: i32,
     news: &mpsc::Sender<News>,
     wish: &mut watch::Receiver<Wish>,
+    pre_stop: Duration,
 ) -> Option<i32> {
     let pid = child.id()?;
     let since = now();
@@ -123,26 +122,39 @@ async fn attend(
             }
         }
     }
-    end(child, pid, wish).await;
+    end(child, pid, wish, pre_stop).await;
     None
 }
 
-/// SIGTERM, the grace, SIGKILL.
-async fn end(mut child: Child, pid: u32, wish: &mut watch::Receiver<Wish>) {
-    let _ = kill(Pid::from_raw(pid.cast_signed()), Signal::SIGTERM);
+/// What `lifecycle.preStop.sleep` asks for, then SIGTERM, and when the grace is over SIGKILL.
+async fn end(mut child: Child, pid: u32, wish: &mut watch::Receiver<Wish>, pre_stop: Duration) {
+    let begun = tokio::time::Instant::now();
+    let mut told = false;
     loop {
         let grace = match *wish.borrow_and_update() {
             Wish::End(seconds) => Duration::from_secs(seconds),
             Wish::Run => Duration::from_secs(30),
             Wish::Gone => Duration::ZERO,
         };
+        if !told && begun.elapsed() >= pre_stop.min(grace) {
+            told = true;
+            let _ = kill(Pid::from_raw(pid.cast_signed()), Signal::SIGTERM);
+        }
+        let next = if told { grace } else { pre_stop.min(grace) };
+        // Both pauses are the specification: the Pod's own, and the grace.
         tokio::select! {
             _ = child.wait() => return,
-            () = tokio::time::sleep(grace) => break,
+            () = tokio::time::sleep_until(begun + next) => if told { break },
             changed = wish.changed() => if changed.is_err() { break },
         }
     }
     let _ = child.kill().await;
+}
+
+/// How long a container asks to go on after its Pod was deleted.
+fn pre_stop(container: &Container) -> Duration {
+    let sleep = container.lifecycle.as_ref().and_then(|lifecycle| lifecycle.pre_stop.as_ref()?.sleep.as_ref());
+    sleep.map_or(Duration::ZERO, |sleep| Duration::from_secs(u64::try_from(sleep.seconds).unwrap_or(0)))
 }
 
 /// Resolves when the Pod is to end.
