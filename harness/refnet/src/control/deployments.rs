@@ -47,12 +47,14 @@ impl Controller for Deployments {
         let pods = cluster.pods.all();
         self.gone
             .retain(|uid| pods.iter().any(|pod| pod.metadata.uid.as_deref() == Some(uid) && pod.metadata.deletion_timestamp.is_none()));
+        // One that cannot be brought on keeps nobody else waiting.
+        let mut outcome = Ok(());
         for deployment in cluster.deployments.all() {
             if deployment.metadata.deletion_timestamp.is_none() {
-                self.reconcile(cluster, &deployment, &pods).await?;
+                outcome = outcome.and(self.reconcile(cluster, &deployment, &pods).await);
             }
         }
-        Ok(())
+        outcome
     }
 }
 

@@ -19,31 +19,33 @@ pub(super) struct Endpoints;
 impl Controller for Endpoints {
     async fn step(&mut self, cluster: &Cluster) -> Result<(), kube::Error> {
         let pods = cluster.pods.all();
+        // One that cannot be written keeps nobody else waiting.
+        let mut outcome = Ok(());
         for service in cluster.source.services().all() {
-            let Some(wanted) = slice(&service, &pods) else { continue };
-            let namespace = service.metadata.namespace.clone().unwrap_or_default();
-            let name = slice_name(&service);
-            let api: Api<EndpointSlice> = Api::namespaced(cluster.client.clone(), &namespace);
-            match cluster.source.slices().find(&namespace, &name) {
-                None => {
-                    let object = serde_json::from_value(wanted).map_err(kube::Error::SerdeError)?;
-                    match api.create(&PostParams::default(), &object).await {
-                        Err(error) if !is_code(&error, 409) => ignore_gone(error)?,
-                        _ => {}
-                    }
-                }
-                Some(known) => {
-                    let fields = |object: &Value| (object.get("endpoints").cloned(), object.get("ports").cloned());
-                    let read: EndpointSlice = serde_json::from_value(wanted.clone()).map_err(kube::Error::SerdeError)?;
-                    if read.endpoints != known.endpoints || read.ports != known.ports {
-                        let (endpoints, ports) = fields(&wanted);
-                        let patch = json!({"endpoints": endpoints, "ports": ports});
-                        api.patch(&name, &PatchParams::default(), &Patch::Merge(patch)).await.map(|_| ()).or_else(ignore_gone)?;
-                    }
-                }
+            if let Some(wanted) = slice(&service, &pods) {
+                outcome = outcome.and(write(cluster, &service, wanted).await);
             }
         }
-        Ok(())
+        outcome
+    }
+}
+
+/// Makes the slice of a Service, or brings it up to date.
+async fn write(cluster: &Cluster, service: &Service, wanted: Value) -> Result<(), kube::Error> {
+    let namespace = service.metadata.namespace.clone().unwrap_or_default();
+    let name = slice_name(service);
+    let api: Api<EndpointSlice> = Api::namespaced(cluster.client.clone(), &namespace);
+    let read: EndpointSlice = serde_json::from_value(wanted.clone()).map_err(kube::Error::SerdeError)?;
+    match cluster.source.slices().find(&namespace, &name) {
+        None => match api.create(&PostParams::default(), &read).await {
+            Err(error) if !is_code(&error, 409) => ignore_gone(error),
+            _ => Ok(()),
+        },
+        Some(known) if read.endpoints != known.endpoints || read.ports != known.ports => {
+            let patch = json!({"endpoints": wanted.get("endpoints"), "ports": wanted.get("ports")});
+            api.patch(&name, &PatchParams::default(), &Patch::Merge(patch)).await.map(|_| ()).or_else(ignore_gone)
+        }
+        Some(_) => Ok(()),
     }
 }
 

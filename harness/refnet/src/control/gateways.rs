@@ -28,36 +28,38 @@ pub(super) struct Gateways {
 
 impl Controller for Gateways {
     async fn step(&mut self, cluster: &Cluster) -> Result<(), kube::Error> {
-        self.make_class(cluster).await?;
+        // What cannot be written keeps nothing else from being written.
+        let mut outcome = self.make_class(cluster).await;
         let host_network = cluster.settings.host_network.then_some(Ipv4Addr::UNSPECIFIED);
         let world = cluster.source.world(host_network, &cluster.faults);
         for class in world.classes.iter().filter(|class| class.spec.controller_name == CONTROLLER) {
-            self.say_class(cluster, class).await?;
+            outcome = outcome.and(self.say_class(cluster, class).await);
         }
         let translation = translate(&world);
+        for state in &translation.gateways {
+            if let Some(gateway) = named(&world.gateways, &state.namespace, &state.name) {
+                outcome = outcome.and(make_service(cluster, &world, gateway).await);
+                outcome = outcome.and(self.say_gateway(cluster, gateway, state).await);
+            }
+        }
         let http = resource("v1", "HTTPRoute", "httproutes");
         for state in &translation.http_routes {
-            let route = world.http_routes.iter().find(|route| route.namespace() == state.namespace && route.name() == state.name);
-            if let Some(route) = route {
-                self.say_route(cluster, &http, route, state).await?;
+            if let Some(route) = named(&world.http_routes, &state.namespace, &state.name) {
+                outcome = outcome.and(self.say_route(cluster, &http, route, state).await);
             }
         }
         let tls = resource(TLS_ROUTE, "TLSRoute", "tlsroutes");
         for state in &translation.tls_routes {
-            let route = world.tls_routes.iter().find(|route| route.namespace() == state.namespace && route.name() == state.name);
-            if let Some(route) = route {
-                self.say_route(cluster, &tls, route, state).await?;
+            if let Some(route) = named(&world.tls_routes, &state.namespace, &state.name) {
+                outcome = outcome.and(self.say_route(cluster, &tls, route, state).await);
             }
         }
-        for state in &translation.gateways {
-            let gateway = world.gateways.iter().find(|gateway| gateway.namespace() == state.namespace && gateway.name() == state.name);
-            if let Some(gateway) = gateway {
-                make_service(cluster, &world, gateway).await?;
-                self.say_gateway(cluster, gateway, state).await?;
-            }
-        }
-        Ok(())
+        outcome
     }
+}
+
+fn named<'a, S>(items: &'a [Item<S>], namespace: &str, name: &str) -> Option<&'a Item<S>> {
+    items.iter().find(|item| item.namespace() == namespace && item.name() == name)
 }
 
 impl Gateways {

@@ -36,8 +36,10 @@ impl Controller for LbIpam {
             cluster.source.services().all().into_iter().filter(|service| service.metadata.deletion_timestamp.is_none()).collect();
         all.sort_by_key(|service| (service.metadata.creation_timestamp.as_ref().map(|time| time.0.to_string()), key(service)));
         let (wanting, others): (Vec<_>, Vec<_>) = all.into_iter().partition(|service| wants(service));
+        // What cannot be written keeps nothing else from being written.
+        let mut outcome = Ok(());
         for service in others.iter().filter(|service| is_marked(service) && !is_foreign(service)) {
-            self.say(cluster, &services, service, None).await?;
+            outcome = outcome.and(self.say(cluster, &services, service, None).await);
         }
         let mut pools: Vec<Item<PoolSpec>> = cluster.pools.all().iter().filter_map(|object| Item::read(object)).collect();
         pools.sort_by_key(Item::age);
@@ -45,12 +47,12 @@ impl Controller for LbIpam {
         let claims: Vec<_> = wanting.iter().map(|service| self.claim(&services, service)).collect();
         let (grants, states) = assign(&listed, &claims);
         for (service, grant) in wanting.iter().zip(&grants) {
-            self.say(cluster, &services, service, Some(grant)).await?;
+            outcome = outcome.and(self.say(cluster, &services, service, Some(grant)).await);
         }
         for (pool, state) in pools.iter().zip(&states) {
-            self.say_pool(cluster, pool, state).await?;
+            outcome = outcome.and(self.say_pool(cluster, pool, state).await);
         }
-        Ok(())
+        outcome
     }
 }
 

@@ -26,6 +26,8 @@ impl Controller for Scheduler {
         let pods = cluster.pods.all();
         let nodes = cluster.source.nodes().all();
         self.bound.retain(|uid, _| pods.iter().any(|pod| pod.metadata.uid.as_deref() == Some(uid) && node_of(pod).is_none()));
+        // A Pod that cannot be bound keeps nobody else waiting.
+        let mut outcome = Ok(());
         for pod in &pods {
             let uid = pod.metadata.uid.clone().unwrap_or_default();
             if node_of(pod).is_some() || pod.metadata.deletion_timestamp.is_some() || self.bound.contains_key(&uid) {
@@ -33,14 +35,17 @@ impl Controller for Scheduler {
             }
             match self.choose(pod, &pods, &nodes) {
                 Some(node) => {
-                    bind(cluster, pod, &node).await?;
-                    self.bound.insert(uid, node);
+                    let bound = bind(cluster, pod, &node).await;
+                    if bound.is_ok() {
+                        self.bound.insert(uid, node);
+                    }
+                    outcome = outcome.and(bound);
                 }
-                None if !says_unschedulable(pod) => refuse(cluster, pod, nodes.len()).await?,
+                None if !says_unschedulable(pod) => outcome = outcome.and(refuse(cluster, pod, nodes.len()).await),
                 None => {}
             }
         }
-        Ok(())
+        outcome
     }
 }
 

@@ -209,6 +209,17 @@ async fn route_statuses_follow_at_once_and_are_written_once() {
     lab.apply(pool()).await;
     lab.wait(("cilium.io/v2", "CiliumLoadBalancerIPPool", "ciliumloadbalancerippools"), ("", "pool"), |pool| pool.get("status").is_some())
         .await;
+    let address = json!({"apiVersion": "v1", "kind": "Service", "metadata": {"name": "lb", "namespace": "default"},
+        "spec": {"type": "LoadBalancer", "ports": [{"port": 80}]}});
+    lab.apply(address).await;
+    let given = lab.wait(SERVICE, ("default", "lb"), |service| service.pointer("/status/loadBalancer/ingress").is_some()).await;
+    lab.apply(json!({"apiVersion": "v1", "kind": "Service", "metadata": {"name": "lb2", "namespace": "default"},
+        "spec": {"type": "LoadBalancer", "ports": [{"port": 80}]}}))
+    .await;
+    let other = lab.wait(SERVICE, ("default", "lb2"), |service| service.pointer("/status/loadBalancer/ingress").is_some()).await;
+    assert_ne!(given.pointer("/status/loadBalancer/ingress"), other.pointer("/status/loadBalancer/ingress"));
+    let still = lab.wait(SERVICE, ("default", "lb"), |_| true).await;
+    assert_eq!(still["metadata"]["resourceVersion"], given["metadata"]["resourceVersion"]);
     let after = lab.wait(ROUTE, ("default", "r"), |_| true).await;
     assert_eq!(after["metadata"]["resourceVersion"], route["metadata"]["resourceVersion"]);
     let again = lab.wait(GATEWAY, ("default", "gw"), |_| true).await;
