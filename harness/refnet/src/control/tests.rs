@@ -215,7 +215,7 @@ async fn route_statuses_follow_at_once_and_are_written_once() {
     let given = lab.wait(SERVICE, ("default", "lb"), |service| service.pointer("/status/loadBalancer/ingress").is_some()).await;
     lab.apply(json!({"apiVersion": "v1", "kind": "Service", "metadata": {"name": "lb2", "namespace": "default"},
         "spec": {"type": "LoadBalancer", "ports": [{"port": 80}]}}))
-    .await;
+        .await;
     let other = lab.wait(SERVICE, ("default", "lb2"), |service| service.pointer("/status/loadBalancer/ingress").is_some()).await;
     assert_ne!(given.pointer("/status/loadBalancer/ingress"), other.pointer("/status/loadBalancer/ingress"));
     let still = lab.wait(SERVICE, ("default", "lb"), |_| true).await;

@@ -1,6 +1,7 @@
 //! Kinds of the Gateway API. Fields and types are those of the gateway-api crate; what the definitions add (list keys, defaults,
 //! rules) is ours.
 
+use gateway_api::backendtlspolicies::{BackendTlsPolicySpec, BackendTlsPolicyStatus};
 use gateway_api::gatewayclasses::{GatewayClassSpec, GatewayClassStatus};
 use gateway_api::gateways::{GatewaySpec, GatewayStatus};
 use gateway_api::grpcroutes::{GrpcRouteSpec, GrpcRouteStatus};
@@ -59,6 +60,9 @@ pub(super) fn kind(plural: &str) -> Option<Kind> {
         "referencegrants" => {
             make("ReferenceGrant", plural, &["refgrant"], &["v1beta1"], reference_grant(), vec![Column::name(), Column::age()])
         }
+        "backendtlspolicies" => {
+            make("BackendTLSPolicy", plural, &["btlspolicy"], &["v1"], backend_tls_policy(), vec![Column::name(), Column::age()])
+        }
         _ => return None,
     };
     Some(kind)
@@ -103,6 +107,11 @@ fn grpc_route() -> SchemaSource {
 fn tls_route() -> SchemaSource {
     // v1alpha2 has `hostnames` optional; the Rust type is v1's.
     schema!(Schema::custom::<TlsRouteSpec, TlsRouteStatus>("TLSRoute").without_required("TlsRouteSpec", "hostnames"))
+}
+
+/// Served because Cilium 1.20 asks for it at start; the reference network's Gateway speaks plain text to its backends.
+fn backend_tls_policy() -> SchemaSource {
+    schema!(Schema::custom::<BackendTlsPolicySpec, BackendTlsPolicyStatus>("BackendTLSPolicy"))
 }
 
 fn reference_grant() -> SchemaSource {
