@@ -77,6 +77,11 @@ impl Stage {
         let out = std::env::var_os("PLUMB_OUT").map_or_else(|| target().join("plumb-runs"), PathBuf::from);
         let closed = run_here(plan, &out, Cleanup::Close, &Stop::default(), Arc::new(|_| {}));
         let closed = closed.map_err(|error| Failed::from(error.to_string()))?;
+        // Every byte of it, captures included.
+        let leaks = plumb_engine::redact::leaks(&closed.folder).map_err(|error| Failed::from(error.to_string()))?;
+        if !leaks.is_empty() {
+            return Err(Failed::from(format!("a private key can be read in {leaks:?}")));
+        }
         if closed.verdict.outcome == Outcome::Pass {
             self.proved.lock().unwrap_or_else(PoisonError::into_inner).push(proof(&closed));
             return Ok(Completion::Completed);

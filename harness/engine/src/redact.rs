@@ -1,5 +1,10 @@
 //! Redaction: nothing secret reaches the run folder. It works on what is about to be written, so no caller can forget it.
 
+use std::path::{Path, PathBuf};
+use std::{fs, io};
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD_NO_PAD;
 use serde_json::Value;
 
 /// What stands in the place of something secret.
@@ -57,8 +62,46 @@ fn strings(value: &mut Value) {
     }
 }
 
+/// Files under a folder in which a private key can be read, as PEM or inside base64 at any alignment: there must be none.
+///
+/// # Errors
+/// A file cannot be read.
+pub fn leaks(folder: &Path) -> io::Result<Vec<PathBuf>> {
+    let needles = needles();
+    let mut found = Vec::new();
+    let mut folders = vec![folder.to_owned()];
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(folder)? {
+            let path = entry?.path();
+            if path.is_dir() {
+                folders.push(path);
+            } else {
+                let bytes = fs::read(&path)?;
+                if needles.iter().any(|needle| bytes.windows(needle.len()).any(|window| window == needle.as_slice())) {
+                    found.push(path);
+                }
+            }
+        }
+    }
+    Ok(found)
+}
+
+/// The mark of a private key in clear, and as it looks in base64 when it begins at each of the three places of a group.
+fn needles() -> Vec<Vec<u8>> {
+    let encoded = (0..3usize).map(|before| {
+        let text = [&b"   "[..before], KEY.as_bytes()].concat();
+        let encoded = STANDARD_NO_PAD.encode(&text).into_bytes();
+        // The first and last group hold bits of what is around it.
+        let from = if before == 0 { 0 } else { 4 };
+        let until = text.len() / 3 * 4;
+        encoded[from..until].to_vec()
+    });
+    std::iter::once(KEY.as_bytes().to_vec()).chain(encoded).collect()
+}
+
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests")]
     use super::*;
     use serde_json::json;
 
@@ -80,5 +123,20 @@ mod tests {
     #[test]
     fn a_key_deep_in_another_object_is_cut_out() {
         assert_eq!(object(json!({"kind": "Pod", "spec": [{"value": PEM}]})), json!({"kind": "Pod", "spec": [{"value": REDACTED}]}));
+    }
+
+    #[test]
+    fn a_key_is_found_in_clear_and_in_base64_at_any_place() {
+        for before in ["", "x", "xy"] {
+            let folder = tempfile::tempdir().unwrap();
+            fs::create_dir(folder.path().join("blobs")).unwrap();
+            let encoded = STANDARD_NO_PAD.encode(format!("{before}{PEM} and more"));
+            fs::write(folder.path().join("blobs/a"), format!("..{encoded}..")).unwrap();
+            fs::write(folder.path().join("b"), format!("..{PEM}..")).unwrap();
+            fs::write(folder.path().join("c"), "-----BEGIN CERTIFICATE-----").unwrap();
+            let mut found = leaks(folder.path()).unwrap();
+            found.sort();
+            assert_eq!(found, [folder.path().join("b"), folder.path().join("blobs/a")], "after `{before}`");
+        }
     }
 }

@@ -20,7 +20,8 @@ use crate::session::Session;
 const VIRTUAL: (u8, u8) = (220, 31);
 
 /// Gateway API definitions it can serve; others of a profile have no effect there and are named with what is not modelled.
-const DEFINITIONS: [&str; 6] = ["gatewayclasses", "gateways", "httproutes", "grpcroutes", "tlsroutes", "referencegrants"];
+const DEFINITIONS: [&str; 7] =
+    ["gatewayclasses", "gateways", "httproutes", "grpcroutes", "tlsroutes", "referencegrants", "backendtlspolicies"];
 
 /// A lab of the reference network.
 pub struct RefnetLab {
