@@ -118,7 +118,8 @@ impl Inner {
     fn append(&mut self, observation: Observation, flush: bool) -> Observation {
         let (line, observation) = match redacted(observation) {
             Ok(both) => both,
-            Err((observation, error)) => {
+            Err(unwritten) => {
+                let (observation, error) = *unwritten;
                 self.broken.get_or_insert(format!("encode observation {}: {error}", observation.seq));
                 return observation;
             }
@@ -142,10 +143,10 @@ impl Inner {
 }
 
 /// The line to write, and the observation as a reader of the line sees it.
-fn redacted(observation: Observation) -> Result<(String, Observation), (Observation, serde_json::Error)> {
+fn redacted(observation: Observation) -> Result<(String, Observation), Box<(Observation, serde_json::Error)>> {
     let mut line = match serde_json::to_string(&observation) {
         Ok(line) => line,
-        Err(error) => return Err((observation, error)),
+        Err(error) => return Err(Box::new((observation, error))),
     };
     if !line.contains("PRIVATE KEY-----") {
         line.push('\n');
@@ -157,7 +158,10 @@ fn redacted(observation: Observation) -> Result<(String, Observation), (Observat
             line.push('\n');
             Ok((line, clean))
         }
-        Err(error) => Err((Observation { fact: Fact::Collected { what: crate::redact::REDACTED.into() }, ..observation }, error)),
+        Err(error) => {
+            let unreadable = Fact::Collected { what: crate::redact::REDACTED.into() };
+            Err(Box::new((Observation { fact: unreadable, ..observation }, error)))
+        }
     }
 }
 

@@ -48,17 +48,18 @@ pub(super) type Attempt = Result<(String, Seen), Missed>;
 /// A probe that was not made.
 pub(super) struct Missed {
     target: String,
-    seen: Seen,
+    /// Boxed: this is the error of many functions and rarely made.
+    seen: Box<Seen>,
 }
 
 impl Missed {
     fn into_fact(self) -> (String, Seen) {
-        (self.target, self.seen)
+        (self.target, *self.seen)
     }
 
     /// For steps that cannot go on without it.
     pub(super) fn into_trouble(self, operation: &str) -> plumb_core::evidence::Trouble {
-        match self.seen {
+        match *self.seen {
             Seen::Trouble(trouble) => trouble,
             Seen::NoTarget(message) => {
                 plumb_core::evidence::Trouble { whose: plumb_core::evidence::Whose::Product, operation: operation.to_owned(), message }
@@ -77,12 +78,12 @@ impl Missed {
             Missing::NotThere(why) => Seen::NoTarget(why),
             Missing::Trouble(trouble) => Seen::Trouble(trouble),
         };
-        Missed { target: target.to_owned(), seen }
+        Missed { target: target.to_owned(), seen: Box::new(seen) }
     }
 
     /// The agent or the API could not be asked.
     pub(super) fn trouble(target: &str, trouble: plumb_core::evidence::Trouble) -> Missed {
-        Missed { target: target.to_owned(), seen: Seen::Trouble(trouble) }
+        Missed { target: target.to_owned(), seen: Box::new(Seen::Trouble(trouble)) }
     }
 }
 
@@ -114,7 +115,7 @@ impl Path {
         match self.to.ip {
             IpAddr::V4(address) => Ok(address),
             IpAddr::V6(address) => {
-                Err(Missed { target: self.to.words(), seen: Seen::NoTarget(format!("{address} is not an IPv4 address, which ARP is for")) })
+                Err(Missed::nowhere(&self.to.words(), Missing::NotThere(format!("{address} is not an IPv4 address, which ARP is for"))))
             }
         }
     }

@@ -26,7 +26,7 @@ pub(super) async fn eventually(scene: &Scene, step: &Eventually) -> Result<(), T
                 let message = format!("`{}` is not kind/name or kind/namespace/name", probe.resource);
                 return Err(Trouble { whose: plumb_core::evidence::Whose::Author, operation: "watch an object".into(), message });
             };
-            watched(scene, step, &resource, limit_ms, |object| object_seen(object)).await?
+            watched(scene, step, &resource, limit_ms, object_seen).await?
         }
         Probe::Lease(probe) => {
             let resource = lease_of(&probe.service);
