@@ -74,7 +74,7 @@ pub(super) fn values(texts: &[String]) -> anyhow::Result<Values> {
             Ok((key, value)) => {
                 values.insert(key, value);
             }
-            Err(error) => mistakes.push(error.to_string()),
+            Err(error) => mistakes.push(format!("read --set: {error}")),
         }
     }
     together(mistakes)?;
