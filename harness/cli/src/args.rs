@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use plumb_refnet::fault::Fault;
 
 /// Find out whether what a platform promises about Cilium is true.
 #[derive(Debug, Parser)]
@@ -161,6 +162,9 @@ pub(crate) struct Faults {
     /// Only these scenarios
     #[arg(value_name = "SCENARIO", requires = "table")]
     pub(crate) names: Vec<String>,
+    /// Only these faults; may be given several times
+    #[arg(long = "fault", value_name = "NAME", requires = "table")]
+    pub(crate) faults: Vec<Fault>,
     #[command(flatten)]
     pub(crate) choice: Choice,
 }
