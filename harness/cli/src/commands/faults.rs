@@ -35,10 +35,9 @@ fn table(library: &Library, faults: &Faults) -> anyhow::Result<Exit> {
         plans.extend(trials::plans(library, &entries, &faults.choice, Some(fault.name()))?);
     }
     let progress = Progress::new();
-    let ended = perform(plans, &faults.choice, &progress)?;
+    let (ended, mut complaints) = perform(plans, &faults.choice, &progress)?;
     let base = |name: &str| ended.iter().find(|run| run.0.name == name && run.0.fault.is_none()).map(|run| &run.1);
     let mut cells = Vec::new();
-    let mut complaints = Vec::new();
     for (plan, with) in &ended {
         let Some(without) = base(&plan.name) else { continue };
         match &plan.fault {
@@ -54,15 +53,22 @@ fn table(library: &Library, faults: &Faults) -> anyhow::Result<Exit> {
     Ok(show(&cells, &complaints))
 }
 
-fn perform(plans: Vec<Plan>, choice: &Choice, progress: &Progress) -> anyhow::Result<Vec<(Plan, Verdict)>> {
-    let ended = trials::perform(plans, choice, Cleanup::Close, progress, &|_| {})?;
-    Ok(ended
-        .into_iter()
-        .filter_map(|ended| match ended {
-            Ended::Ran(closed) => Some((closed.plan.as_ref().clone(), closed.verdict)),
-            Ended::Skipped(_) => None,
-        })
-        .collect())
+/// Plans that ran, each with what it showed.
+type Runs = Vec<(Plan, Verdict)>;
+
+/// The runs there were, and a complaint for each there was not: a pair nobody ran shows nothing.
+fn perform(plans: Vec<Plan>, choice: &Choice, progress: &Progress) -> anyhow::Result<(Runs, Vec<String>)> {
+    let (mut runs, mut missing) = (Vec::new(), Vec::new());
+    for ended in trials::perform(plans, choice, Cleanup::Close, progress, &|_| {})? {
+        match ended {
+            Ended::Ran(closed) => runs.push((closed.plan.as_ref().clone(), closed.verdict)),
+            Ended::Skipped(plan) | Ended::NotBegun(plan) => {
+                let fault = plan.fault.as_deref().unwrap_or("no fault");
+                missing.push(format!("{} with {fault} did not run", plan.trial));
+            }
+        }
+    }
+    Ok((runs, missing))
 }
 
 fn checks(entries: &[Entry]) -> Vec<(String, Vec<String>)> {

@@ -58,10 +58,29 @@ fn finish(ended: &Ended, several: bool, paint: Paint, progress: &Progress) {
     }
 }
 
-/// Skipped trials do not make a run green by themselves.
+/// Skipped trials do not make a run green by themselves, and one that was not begun makes it unknown.
 pub(super) fn exit(ended: &[Ended]) -> Exit {
     Exit::of(ended.iter().filter_map(|ended| match ended {
         Ended::Ran(closed) => Some(closed.verdict.outcome),
+        Ended::NotBegun(_) => Some(Outcome::Unknown),
         Ended::Skipped(_) => None,
     }))
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests")]
+
+    use super::*;
+
+    fn plan() -> Box<plumb_core::plan::Plan> {
+        let text = include_str!("../../../core/tests/recorded/files/refnet-tls-passthrough/plan.json");
+        Box::new(plumb_core::plan::read(text).unwrap())
+    }
+
+    #[test]
+    fn trial_that_was_not_begun_is_unknown_and_skipped_ones_alone_are_nothing() {
+        assert_eq!(exit(&[Ended::NotBegun(plan())]), Exit::Unknown);
+        assert_eq!(exit(&[Ended::Skipped(plan())]), Exit::NothingRan);
+    }
 }

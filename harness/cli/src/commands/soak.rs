@@ -44,7 +44,7 @@ fn summary(ended: &[Ended]) -> String {
         .iter()
         .filter_map(|ended| match ended {
             Ended::Ran(closed) => Some(closed.verdict.outcome),
-            Ended::Skipped(_) => None,
+            Ended::Skipped(_) | Ended::NotBegun(_) => None,
         })
         .collect();
     let n = outcomes.len() as u64;
@@ -59,5 +59,6 @@ fn summary(ended: &[Ended]) -> String {
         let share = percent(k as f64 / n as f64);
         format!("{name} {k} of {n}: {share:.1} %, 95 % interval {:.1} to {:.1} %", percent(interval.low), percent(interval.high))
     };
-    format!("{}\n{}", rate(Outcome::Fail, "failed"), rate(Outcome::Unknown, "unknown"))
+    let left = ended.iter().filter(|ended| matches!(ended, Ended::NotBegun(_))).count();
+    format!("{}\n{}\nnot begun {left}", rate(Outcome::Fail, "failed"), rate(Outcome::Unknown, "unknown"))
 }

@@ -22,13 +22,15 @@ pub(super) enum Ended {
     Ran(Box<Closed>),
     /// Its plan says why it was skipped.
     Skipped(Box<Plan>),
+    /// The run was stopped before it began: nothing is known of it.
+    NotBegun(Box<Plan>),
 }
 
 impl Ended {
     /// As reports want it; `folder` is the run folder's path as text.
     pub(super) fn trial<'a>(&'a self, folder: &'a str) -> Trial<'a> {
         match self {
-            Ended::Skipped(plan) => Trial::Skipped(plan),
+            Ended::Skipped(plan) | Ended::NotBegun(plan) => Trial::Skipped(plan),
             Ended::Ran(closed) => {
                 let Closed { plan, observations, verdict, .. } = closed.as_ref();
                 Trial::Ran(Report { plan, observations, verdict, folder })
@@ -40,7 +42,7 @@ impl Ended {
     pub(super) fn folder(&self) -> String {
         match self {
             Ended::Ran(closed) => shown(&closed.folder),
-            Ended::Skipped(_) => String::new(),
+            Ended::Skipped(_) | Ended::NotBegun(_) => String::new(),
         }
     }
 }
@@ -149,8 +151,14 @@ pub(super) fn perform(
             });
         }
     });
-    let ended = slots.into_iter().filter_map(|slot| slot.into_inner().unwrap_or_else(PoisonError::into_inner));
-    ended.collect()
+    let ended = slots.into_iter().map(|slot| slot.into_inner().unwrap_or_else(PoisonError::into_inner));
+    plans.into_iter().zip(ended).map(|(plan, ended)| ended.unwrap_or_else(|| Ok(not_begun(plan)))).collect()
+}
+
+/// A trial nobody came to, with that as its reason.
+fn not_begun(plan: Plan) -> Ended {
+    let reasons = vec!["not begun: the run was stopped".to_owned()];
+    Ended::NotBegun(Box::new(Plan { disposition: Disposition::Skip(reasons), ..plan }))
 }
 
 fn one(plan: &Plan, choice: &Choice, cleanup: Cleanup, stop: &Stop, progress: &Progress) -> anyhow::Result<Ended> {
