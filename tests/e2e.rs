@@ -10,10 +10,12 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use libtest_mimic::{Arguments, Completion, Failed, Trial as Test};
 use plumb_core::plan::{Disposition, Plan};
+use plumb_core::values::Values;
 use plumb_core::verdict::Outcome;
 use plumb_engine::library::{Ask, Library, LibraryError};
+use plumb_engine::parts::Given;
 use plumb_engine::provider::{self, PROVIDERS};
-use plumb_engine::run::{Cleanup, Closed, Stop};
+use plumb_engine::run::{Cleanup, Closed, Setup, Stop};
 use plumb_engine::suite::{Trial, absent, labs_at_once, run_here};
 
 fn main() -> ExitCode {
@@ -29,7 +31,12 @@ fn main() -> ExitCode {
         Ok(trials) => trials,
         Err(error) => return refuse(&error),
     };
-    let stage = Arc::new(Stage { library, availability: PROVIDERS.map(|_| OnceLock::new()), proved: Mutex::default() });
+    let given = Given::from_env();
+    let values = match given.read_values() {
+        Ok(values) => values,
+        Err(errors) => return refuse(&errors.iter().map(ToString::to_string).collect::<Vec<_>>().join("\nfailed to ")),
+    };
+    let stage = Arc::new(Stage { library, given, values, availability: PROVIDERS.map(|_| OnceLock::new()), proved: Mutex::default() });
     let tests = trials
         .into_iter()
         .map(|trial| {
@@ -59,6 +66,8 @@ fn main() -> ExitCode {
 /// What all trials share.
 struct Stage {
     library: Library,
+    given: Given,
+    values: Values,
     availability: [OnceLock<Vec<String>>; PROVIDERS.len()],
     proved: Mutex<Vec<String>>,
 }
@@ -74,8 +83,9 @@ impl Stage {
         if let Disposition::Skip(reasons) = &plan.disposition {
             return Ok(Completion::ignored_with(reasons.join("; ")));
         }
+        let setup = Setup { cleanup: Cleanup::Close, given: self.given.clone() };
         let out = std::env::var_os("PLUMB_OUT").map_or_else(|| target().join("plumb-runs"), PathBuf::from);
-        let closed = run_here(plan, &out, Cleanup::Close, &Stop::default(), Arc::new(|_| {}));
+        let closed = run_here(plan, &out, &setup, &Stop::default(), Arc::new(|_| {}));
         let closed = closed.map_err(|error| Failed::from(error.to_string()))?;
         // Every byte of it, captures included.
         let leaks = plumb_engine::redact::leaks(&closed.folder).map_err(|error| Failed::from(error.to_string()))?;
@@ -92,13 +102,18 @@ impl Stage {
     fn plan(&self, trial: &Trial) -> Result<Plan, LibraryError> {
         let entry = self.library.scenario(&trial.scenario)?;
         let ask = Ask { provider: &trial.provider, profile: trial.profile.as_deref(), seed: 1, ..Ask::default() };
+        // What a machine needs for its clusters says nothing to the reference network.
+        let ask = match trial.provider.as_str() {
+            "refnet" => ask,
+            _ => Ask { values: self.values.clone(), cilium: self.given.cilium_version.as_deref(), ..ask },
+        };
         self.library.plan(&entry, &ask)
     }
 
     /// Why a provider is not there; tried once a process.
     fn unavailable(&self, provider: &str) -> &[String] {
         let at = PROVIDERS.iter().position(|known| *known == provider).unwrap_or_default();
-        self.availability[at].get_or_init(|| provider::unavailable(provider))
+        self.availability[at].get_or_init(|| provider::unavailable(provider, &self.given))
     }
 
     /// What was proved, in words.
@@ -167,7 +182,7 @@ fn target() -> PathBuf {
     own.ancestors().nth(3).map_or_else(|| PathBuf::from("target"), PathBuf::from)
 }
 
-fn refuse(error: &LibraryError) -> ExitCode {
+fn refuse(error: &impl std::fmt::Display) -> ExitCode {
     say(&format!("failed to {error}"));
     ExitCode::from(3)
 }

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use plumb_engine::parts::{Given, Reach};
 use plumb_refnet::fault::Fault;
 
 /// Find out whether what a platform promises about Cilium is true.
@@ -64,6 +65,64 @@ pub(crate) struct Choice {
     /// How many labs side by side [default: what cores and memory allow]
     #[arg(long, value_name = "N")]
     pub(crate) jobs: Option<usize>,
+    #[command(flatten)]
+    pub(crate) parts: Parts,
+}
+
+/// Parts of a lab with real Cilium; each is also read from the environment, as `PLUMB_` and its name.
+#[derive(Debug, Clone, Args)]
+#[command(next_help_heading = "Parts of a lab with real Cilium")]
+pub(crate) struct Parts {
+    /// kind [default: from PATH, else fetched]
+    #[arg(long, value_name = "PROGRAM")]
+    kind: Option<PathBuf>,
+    /// Cilium's CLI [default: from PATH, else fetched]
+    #[arg(long, value_name = "PROGRAM")]
+    cilium_cli: Option<PathBuf>,
+    /// Node image, as Docker names it [default: the one of the kind release]
+    #[arg(long, value_name = "IMAGE")]
+    node_image: Option<String>,
+    /// Unpacked chart of Cilium [default: the CLI's own, else fetched]
+    #[arg(long, value_name = "DIR")]
+    chart: Option<PathBuf>,
+    /// Image archives to load into the nodes (*.tar)
+    #[arg(long, value_name = "DIR")]
+    images: Option<PathBuf>,
+    /// Gateway API definitions, one file each [default: fetched]
+    #[arg(long, value_name = "DIR")]
+    crds: Option<PathBuf>,
+    /// Static plumb-agent [default: beside plumb, else built with cargo]
+    #[arg(long, value_name = "PROGRAM")]
+    agent: Option<PathBuf>,
+    /// Helm values file, under --set; may be given several times
+    #[arg(long = "values", value_name = "FILE")]
+    values: Vec<PathBuf>,
+    /// Cilium version in place of the profile's
+    #[arg(long, value_name = "VERSION")]
+    cilium_version: Option<String>,
+    /// Kubeconfig of a cluster that already runs (provider kubeconfig) [default: KUBECONFIG, else ~/.kube/config]
+    #[arg(long, value_name = "FILE")]
+    kubeconfig: Option<PathBuf>,
+    /// Context in it [default: its current one]
+    #[arg(long, value_name = "NAME")]
+    context: Option<String>,
+    /// Reference under which that cluster can pull the agent's image
+    #[arg(long, value_name = "IMAGE")]
+    agent_image: Option<String>,
+    /// Open no connection that leaves the machine; name the part that is missing
+    #[arg(long)]
+    offline: bool,
+}
+
+impl Parts {
+    /// With what the environment names for the rest.
+    pub(crate) fn given(&self) -> Given {
+        let Parts { kind, cilium_cli, node_image, chart, images, crds, agent, values, .. } = self.clone();
+        let Parts { cilium_version, kubeconfig, context, agent_image, offline, .. } = self.clone();
+        let reach = if offline { Reach::Offline } else { Reach::Online };
+        Given { kind, cilium_cli, node_image, chart, images, crds, agent, values, cilium_version, kubeconfig, context, agent_image, reach }
+            .or(Given::from_env())
+    }
 }
 
 #[derive(Debug, Args)]

@@ -2,7 +2,8 @@
 //!
 //! In reading order: a binary that uses this crate first calls [`entry::dispatch`], because the same program is also the agent, the
 //! reference network and the janitor. [`folder`] is where a run is kept, [`recorder`] writes its evidence, [`ledger`] and
-//! [`janitor`] see to it that nothing is left behind. [`session`] talks to an agent, [`provider`] makes a lab, [`cluster`] is its
+//! [`janitor`] see to it that nothing is left behind. [`session`] talks to an agent, [`parts`] names what a real
+//! one is made of, [`provider`] makes a lab, [`cluster`] is its
 //! API, [`certs`] and [`backends`] fill it, [`steps`] carries a scenario out, [`run`] holds it together.
 
 pub mod entry;
@@ -32,6 +33,8 @@ pub mod backends;
 pub mod library;
 
 pub mod doctor;
+
+pub mod parts;
 
 pub mod provider;
 

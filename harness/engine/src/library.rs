@@ -12,6 +12,7 @@ use plumb_core::plan::{Plan, PlanErrors, PlanInput};
 use plumb_core::profile::{self, Profile};
 use plumb_core::scenario::{self, model::Scenario};
 use plumb_core::values::Values;
+use plumb_core::version::{BadVersion, Version};
 
 /// Environment variable that names the folder.
 pub const FOLDER_VARIABLE: &str = "PLUMB_SCENARIOS";
@@ -44,6 +45,9 @@ pub enum LibraryError {
         /// Second line.
         hint: String,
     },
+    /// A text is no Cilium version.
+    #[error("read a Cilium version: {0}")]
+    Version(#[from] BadVersion),
     /// There is no such provider.
     #[error("find a provider named `{name}`{hint}")]
     NoProvider {
@@ -100,6 +104,8 @@ pub struct Ask<'a> {
     pub seed: u64,
     /// Values of the user.
     pub values: Values,
+    /// Cilium version in place of the profile's.
+    pub cilium: Option<&'a str>,
     /// Why the provider is not there; empty = it is.
     pub unavailable: &'a [String],
 }
@@ -210,7 +216,11 @@ impl Library {
             let hint = hint(ask.provider, known, "providers are refnet, kind and kubeconfig");
             return Err(LibraryError::NoProvider { name: ask.provider.to_owned(), hint });
         };
-        let profile = self.profile(ask.profile.unwrap_or(&entry.scenario.install.profile))?;
+        let mut profile = self.profile(ask.profile.unwrap_or(&entry.scenario.install.profile))?;
+        if let Some(version) = ask.cilium {
+            Version::parse(version)?;
+            profile.cilium = version.trim_start_matches('v').to_owned();
+        }
         let input = PlanInput {
             name: &entry.name,
             scenario: &entry.scenario,

@@ -17,6 +17,7 @@ use crate::certs::{AuthoritySecret, Certs};
 use crate::cluster::{Cluster, Watched, manifest};
 use crate::folder::{FolderError, RunFolder};
 use crate::ledger::{Ledger, LedgerError};
+use crate::parts::Given;
 use crate::provider::{Lab, ProviderError};
 use crate::recorder::Recorder;
 use crate::steps::{RunHooks, Scene, carry_out};
@@ -66,6 +67,21 @@ pub enum Cleanup {
     Keep,
 }
 
+/// How a run is set up, beside what its plan says.
+#[derive(Debug, Clone)]
+pub struct Setup {
+    /// Whether the lab is kept.
+    pub cleanup: Cleanup,
+    /// Parts of a real lab that the user gives.
+    pub given: Given,
+}
+
+impl From<Cleanup> for Setup {
+    fn from(cleanup: Cleanup) -> Setup {
+        Setup { cleanup, given: Given::default() }
+    }
+}
+
 /// How a run is stopped: once, with a reason.
 #[derive(Debug, Clone, Default)]
 pub struct Stop {
@@ -113,7 +129,7 @@ pub struct Closed {
 ///
 /// # Errors
 /// Only when the run folder or the ledger cannot be made: then nothing was made at all. Everything later is in the verdict.
-pub async fn run(plan: Plan, out: &Path, cleanup: Cleanup, stop: &Stop, listener: Listener) -> Result<Closed, RunError> {
+pub async fn run(plan: Plan, out: &Path, setup: &Setup, stop: &Stop, listener: Listener) -> Result<Closed, RunError> {
     let began = clock::monotonic_ns();
     let folder = RunFolder::create(out)?;
     folder.write("plan.json", plan.to_json().as_bytes())?;
@@ -124,7 +140,7 @@ pub async fn run(plan: Plan, out: &Path, cleanup: Cleanup, stop: &Stop, listener
     let plan = Arc::new(plan);
     let clocks = clock::watch(Arc::clone(&recorder));
     let hooks = RunHooks { stop: stop.token.clone(), listener: Arc::clone(&listener) };
-    perform(&plan, &recorder, &ledger, cleanup, &stop, hooks).await;
+    perform(&plan, &recorder, &ledger, setup, &stop, hooks).await;
     clocks.abort();
     if stop.is_stopped() {
         let by = match (recorder.broken(), stop.reason.get()) {
@@ -151,7 +167,7 @@ pub fn verdict_json(verdict: &Verdict) -> String {
 }
 
 /// Makes the lab, carries the steps out, collects and closes. Whatever goes wrong is recorded.
-async fn perform(plan: &Arc<Plan>, recorder: &Arc<Recorder>, ledger: &Ledger, cleanup: Cleanup, stop: &Stop, hooks: RunHooks) {
+async fn perform(plan: &Arc<Plan>, recorder: &Arc<Recorder>, ledger: &Ledger, setup: &Setup, stop: &Stop, hooks: RunHooks) {
     let listener = Arc::clone(&hooks.listener);
     let fail = |trouble: Trouble| {
         recorder.record(None, Fact::StepFailed(trouble));
@@ -159,7 +175,7 @@ async fn perform(plan: &Arc<Plan>, recorder: &Arc<Recorder>, ledger: &Ledger, cl
     listener(Event::Phase("lab"));
     let limit = Duration::from_millis(plan.budgets.lab_ms);
     let made = tokio::select! {
-        made = tokio::time::timeout(limit, Lab::make(plan, recorder.folder().id(), ledger)) => made,
+        made = tokio::time::timeout(limit, Lab::make(plan, recorder.folder().id(), &setup.given, ledger)) => made,
         () = stop.token.cancelled() => return clean_up(ledger, &fail),
     };
     let lab = match made {
@@ -172,7 +188,7 @@ async fn perform(plan: &Arc<Plan>, recorder: &Arc<Recorder>, ledger: &Ledger, cl
     };
     recorder.record(None, Fact::Lab(lab.facts()));
     let lab = match set_scene(plan, recorder, lab, hooks) {
-        Ok(scene) => play(*scene, cleanup, stop, &listener).await,
+        Ok(scene) => play(*scene, setup.cleanup, stop, &listener).await,
         Err((lab, trouble)) => {
             fail(trouble);
             lab

@@ -4,8 +4,9 @@ use std::path::Path;
 
 use plumb_core::plan::Plan;
 
+use crate::parts::Given;
 use crate::provider;
-use crate::run::{Cleanup, Closed, Listener, RunError, Stop};
+use crate::run::{Closed, Listener, RunError, Setup, Stop};
 
 /// A trial by its name.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -27,7 +28,7 @@ impl std::fmt::Display for Trial {
 
 /// Why a provider is not there, found without trying anything: what this version does not have at all.
 pub fn absent(provider: &str) -> Vec<String> {
-    if provider == "refnet" { Vec::new() } else { provider::unavailable(provider) }
+    if provider == "refnet" { Vec::new() } else { provider::unavailable(provider, &Given::default()) }
 }
 
 /// Runs a plan on this thread, with a runtime of its own, so that labs side by side do not wait for each other.
@@ -37,10 +38,10 @@ pub fn absent(provider: &str) -> Vec<String> {
 ///
 /// # Panics
 /// When the kernel refuses a thread its epoll descriptor.
-pub fn run_here(plan: Plan, out: &Path, cleanup: Cleanup, stop: &Stop, listener: Listener) -> Result<Closed, RunError> {
+pub fn run_here(plan: Plan, out: &Path, setup: &Setup, stop: &Stop, listener: Listener) -> Result<Closed, RunError> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let runtime = runtime.expect("the kernel gives a thread an epoll descriptor");
-    runtime.block_on(crate::run::run(plan, out, cleanup, stop, listener))
+    runtime.block_on(crate::run::run(plan, out, setup, stop, listener))
 }
 
 /// How many labs fit side by side: they mostly wait, so more than there are processors, within the memory that is free.

@@ -8,9 +8,10 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use anyhow::bail;
 use plumb_core::plan::{Disposition, Plan};
 use plumb_core::report::{Report, Trial};
-use plumb_core::values::{Values, parse_set};
+use plumb_core::values::{Values, merge, parse_set};
 use plumb_engine::library::{Ask, Entry, Library};
-use plumb_engine::run::{Cleanup, Closed, Stop};
+use plumb_engine::parts::Given;
+use plumb_engine::run::{Cleanup, Closed, Setup, Stop};
 use plumb_engine::{provider, suite};
 
 use crate::args::Choice;
@@ -68,13 +69,17 @@ pub(super) fn entries(library: &Library, names: &[String]) -> anyhow::Result<Vec
     Ok(entries)
 }
 
-/// Helm values from `--set`; every bad one is named.
-pub(super) fn values(texts: &[String]) -> anyhow::Result<Values> {
+/// Helm values from `--values` and, over them, `--set`; every bad one is named.
+pub(super) fn values(given: &Given, texts: &[String]) -> anyhow::Result<Values> {
     let (mut values, mut mistakes) = (Values::new(), Vec::new());
+    match given.read_values() {
+        Ok(read) => values = read,
+        Err(errors) => mistakes.extend(errors.iter().map(ToString::to_string)),
+    }
     for text in texts {
         match parse_set(text) {
             Ok((key, value)) => {
-                values.insert(key, value);
+                merge(&mut values, &Values::from([(key, value)]));
             }
             Err(error) => mistakes.push(format!("read --set: {error}")),
         }
@@ -93,8 +98,9 @@ pub(super) fn together(mistakes: Vec<String>) -> anyhow::Result<()> {
 
 /// Plans `entries` with one provider, profile and fault.
 pub(super) fn plans(library: &Library, entries: &[Entry], choice: &Choice, fault: Option<&str>) -> anyhow::Result<Vec<Plan>> {
-    let values = values(&choice.values)?;
-    let unavailable = provider::unavailable(&choice.provider);
+    let given = choice.parts.given();
+    let values = values(&given, &choice.values)?;
+    let unavailable = provider::unavailable(&choice.provider, &given);
     let (mut plans, mut mistakes) = (Vec::new(), Vec::new());
     for entry in entries {
         let ask = Ask {
@@ -103,6 +109,7 @@ pub(super) fn plans(library: &Library, entries: &[Entry], choice: &Choice, fault
             fault,
             seed: choice.seed,
             values: values.clone(),
+            cilium: given.cilium_version.as_deref(),
             unavailable: &unavailable,
         };
         match library.plan(entry, &ask) {
@@ -165,8 +172,9 @@ fn one(plan: &Plan, choice: &Choice, cleanup: Cleanup, stop: &Stop, progress: &P
     if let Disposition::Skip(_) = plan.disposition {
         return Ok(Ended::Skipped(Box::new(plan.clone())));
     }
+    let setup = Setup { cleanup, given: choice.parts.given() };
     let (listener, ended) = progress.trial(&plan.trial);
-    let closed = suite::run_here(plan.clone(), &choice.out, cleanup, stop, listener)?;
+    let closed = suite::run_here(plan.clone(), &choice.out, &setup, stop, listener)?;
     drop(ended);
     Ok(Ended::Ran(Box::new(closed)))
 }

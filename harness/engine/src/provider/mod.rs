@@ -13,6 +13,7 @@ use plumb_core::plan::Plan;
 use plumb_core::scenario::model::NodeAction;
 
 use crate::ledger::Ledger;
+use crate::parts::Given;
 use crate::session::Session;
 
 /// Every provider's name, in the order of lists.
@@ -50,8 +51,8 @@ impl ProviderError {
     }
 }
 
-/// Whether a provider is there. It is really tried; an empty answer means yes.
-pub fn unavailable(provider: &str) -> Vec<String> {
+/// Whether a provider is there, with the parts that are given. It is really tried; an empty answer means yes.
+pub fn unavailable(provider: &str, _given: &Given) -> Vec<String> {
     match provider {
         "refnet" => match plumb_refnet::lab::availability() {
             Ok(()) => Vec::new(),
@@ -105,10 +106,10 @@ impl Lab {
     ///
     /// # Errors
     /// See [`ProviderError`]; nothing is left then.
-    pub async fn make(plan: &Plan, run: &str, ledger: &Ledger) -> Result<Lab, ProviderError> {
+    pub async fn make(plan: &Plan, run: &str, given: &Given, ledger: &Ledger) -> Result<Lab, ProviderError> {
         match plan.provider.as_str() {
             "refnet" => Ok(Lab::Refnet(Box::new(refnet::RefnetLab::make(plan, run, ledger).await?))),
-            other => Err(ProviderError::Absent(unavailable(other).join("; "))),
+            other => Err(ProviderError::Absent(unavailable(other, given).join("; "))),
         }
     }
 

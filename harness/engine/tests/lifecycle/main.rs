@@ -13,6 +13,7 @@ use plumb_core::evidence::{Fact, Observation};
 use plumb_core::statistics::SplitMix;
 use plumb_core::verdict::Outcome;
 use plumb_engine::library::{Ask, Library};
+use plumb_engine::parts::Given;
 use plumb_engine::process::Identity;
 use plumb_engine::run::{Cleanup, Event, Stop};
 use plumb_engine::{ledger, provider, suite};
@@ -43,7 +44,7 @@ fn main() -> ExitCode {
 }
 
 fn here(test: fn() -> Result<(), String>) -> Result<Completion, Failed> {
-    let missing = provider::unavailable("refnet");
+    let missing = provider::unavailable("refnet", &Given::default());
     if !missing.is_empty() {
         return Ok(Completion::ignored_with(missing.join("; ")));
     }
@@ -62,7 +63,7 @@ fn own(out: &Path, keep: bool) -> ExitCode {
         Event::Step { .. } => {}
     });
     let cleanup = if keep { Cleanup::Keep } else { Cleanup::Close };
-    suite::run_here(plan, out, cleanup, &Stop::default(), listener).unwrap();
+    suite::run_here(plan, out, &cleanup.into(), &Stop::default(), listener).unwrap();
     ExitCode::SUCCESS
 }
 
@@ -201,7 +202,7 @@ fn interrupted() -> Result<(), String> {
             stopping.because("a signal");
         }
     });
-    let closed = suite::run_here(plan, out.path(), Cleanup::Close, &stop, listener).map_err(|error| error.to_string())?;
+    let closed = suite::run_here(plan, out.path(), &Cleanup::Close.into(), &stop, listener).map_err(|error| error.to_string())?;
     let text = std::fs::read_to_string(closed.folder.join("evidence.jsonl")).unwrap();
     let read: Vec<Observation> = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
     let interrupted = read.iter().any(|seen| matches!(&seen.fact, Fact::Interrupted { by } if by == "a signal"));
