@@ -57,8 +57,8 @@ pub(crate) struct Choice {
     #[arg(long, default_value_t = 1, value_name = "N")]
     pub(crate) seed: u64,
     /// Helm value on top of all others; may be given several times
-    #[arg(long = "set", value_name = "KEY=VALUE")]
-    pub(crate) values: Vec<String>,
+    #[arg(long, value_name = "KEY=VALUE")]
+    pub(crate) set: Vec<String>,
     /// Folder the run folders go to
     #[arg(long, default_value = "runs", value_name = "DIR", env = "PLUMB_OUT", hide_env = true)]
     pub(crate) out: PathBuf,
@@ -95,7 +95,7 @@ pub(crate) struct Parts {
     #[arg(long, value_name = "PROGRAM")]
     agent: Option<PathBuf>,
     /// Helm values file, under --set; may be given several times
-    #[arg(long = "values", value_name = "FILE")]
+    #[arg(long, value_name = "FILE")]
     values: Vec<PathBuf>,
     /// Cilium version in place of the profile's
     #[arg(long, value_name = "VERSION")]
@@ -241,4 +241,16 @@ pub(crate) struct Soak {
     /// Switch a fault of the reference network on
     #[arg(long, value_name = "NAME")]
     pub(crate) fault: Option<String>,
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::Arguments;
+
+    #[test]
+    fn no_two_arguments_of_a_command_have_one_name() {
+        Arguments::command().debug_assert();
+    }
 }

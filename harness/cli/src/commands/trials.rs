@@ -99,7 +99,7 @@ pub(super) fn together(mistakes: Vec<String>) -> anyhow::Result<()> {
 /// Plans `entries` with one provider, profile and fault.
 pub(super) fn plans(library: &Library, entries: &[Entry], choice: &Choice, fault: Option<&str>) -> anyhow::Result<Vec<Plan>> {
     let given = choice.parts.given();
-    let values = values(&given, &choice.values)?;
+    let values = values(&given, &choice.set)?;
     let unavailable = provider::unavailable(&choice.provider, &given);
     let (mut plans, mut mistakes) = (Vec::new(), Vec::new());
     for entry in entries {
