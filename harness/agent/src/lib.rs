@@ -1,6 +1,7 @@
 //! The one program that serves and probes inside a network namespace, container or pod. It observes and never judges: what it
 //! says is defined by [`plumb_core::probe`], word by word. In reading order: a session takes requests and runs operations side
-//! by side; an operation is a server, a client or something that reads frames; a pod runs servers only.
+//! by side; an operation is a server, a client or something that reads frames; a pod runs servers only. `interface` names and switches the
+//! interfaces of a container, in which there may be no other program.
 //!
 //! Standard output carries the protocol and nothing else. The agent ends when its client goes away.
 
@@ -11,6 +12,8 @@ pub mod serve;
 mod client;
 
 mod icmp;
+
+mod interface;
 
 mod links;
 
@@ -45,6 +48,15 @@ pub fn session_main() -> ExitCode {
 /// bad command line or configuration. Prints nothing on standard output, and on standard error only why it could not start.
 pub fn serve_main(args: impl Iterator<Item = OsString>) -> ExitCode {
     match serve::pod::run(args) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => fatal(&error.to_string(), error.exit_status()),
+    }
+}
+
+/// Changes an interface of this network namespace. Arguments (after `interface`): `name ADDRESS NAME`, `up NAME` or `down NAME`.
+/// Exit status: 0 when it is as asked (also when it was so before), 1 when the system refused, 2 for a bad command line.
+pub fn interface_main(args: impl Iterator<Item = OsString>) -> ExitCode {
+    match interface::run(args) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => fatal(&error.to_string(), error.exit_status()),
     }

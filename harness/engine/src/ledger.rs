@@ -1,7 +1,8 @@
 //! The ledger: what a run is about to make, written and flushed before it is made, so that whoever is left can take it away.
 //!
 //! `ledger.jsonl` in the run folder, one JSON value a line. A provider destroys only what a ledger or a label claims. Labs of the
-//! reference network live under [`runtime_folder`], each with the label `owner.json`, which [`sweep`] goes by.
+//! reference network live under [`runtime_folder`], each with the label `owner.json`, which [`sweep`] goes by; what Docker holds
+//! carries labels there.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
@@ -13,6 +14,7 @@ use std::time::Duration;
 use nix::poll::PollTimeout;
 use serde::{Deserialize, Serialize};
 
+use crate::docker::{self, DockerError};
 use crate::process::{Identity, PidFd};
 
 /// Version of the ledger format.
@@ -23,11 +25,20 @@ const UNLABELLED: Duration = Duration::from_secs(60);
 
 /// What went wrong with a ledger.
 #[derive(Debug, thiserror::Error)]
-#[error("{operation} {}: {source}", path.display())]
-pub struct LedgerError {
-    operation: &'static str,
-    path: PathBuf,
-    source: io::Error,
+pub enum LedgerError {
+    /// A file, a folder or a process.
+    #[error("{operation} {}: {source}", path.display())]
+    Io {
+        /// What was tried.
+        operation: &'static str,
+        /// With what.
+        path: PathBuf,
+        /// Why not.
+        source: io::Error,
+    },
+    /// Something Docker holds.
+    #[error(transparent)]
+    Docker(#[from] DockerError),
 }
 
 /// Something that exists outside the run folder.
@@ -38,6 +49,33 @@ pub enum Resource {
     RefnetLab {
         /// The folder.
         folder: PathBuf,
+    },
+    /// A folder of ours in [`runtime_folder`] with the private files of a lab.
+    Folder {
+        /// The folder.
+        folder: PathBuf,
+    },
+    /// A network of Docker.
+    DockerNetwork {
+        /// Its name.
+        name: String,
+    },
+    /// A container.
+    DockerContainer {
+        /// Its name.
+        name: String,
+    },
+    /// An image that was made here.
+    DockerImage {
+        /// `name:tag`.
+        reference: String,
+    },
+    /// A cluster made by kind: its nodes, and the kind that is still making them.
+    KindCluster {
+        /// Its name.
+        name: String,
+        /// The network it was told to use.
+        network: String,
     },
 }
 
@@ -75,7 +113,7 @@ impl Ledger {
     pub fn create(folder: &crate::folder::RunFolder) -> Result<Ledger, LedgerError> {
         let path = folder.file("ledger.jsonl");
         let file = OpenOptions::new().create_new(true).append(true).open(&path);
-        let file = file.map_err(|source| LedgerError { operation: "create", path: path.clone(), source })?;
+        let file = file.map_err(|source| LedgerError::Io { operation: "create", path: path.clone(), source })?;
         let ledger = Ledger { path, file: Mutex::new(file) };
         ledger.write(&Line::Began { version: LEDGER, run: folder.id().to_owned(), owner: Identity::own() })?;
         Ok(ledger)
@@ -91,7 +129,7 @@ impl Ledger {
     /// # Errors
     /// When it cannot be written: then nothing may be made.
     pub fn write(&self, line: &Line) -> Result<(), LedgerError> {
-        let failed = |source| LedgerError { operation: "write", path: self.path.clone(), source };
+        let failed = |source| LedgerError::Io { operation: "write", path: self.path.clone(), source };
         let mut text = serde_json::to_string(line).map_err(|error| failed(error.into()))?;
         text.push('\n');
         let mut file = self.file.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
@@ -99,12 +137,12 @@ impl Ledger {
     }
 }
 
-/// What a ledger claims and has not seen gone. A last line that is cut off is left out: it was not flushed, so nothing was made.
+/// What a ledger claims and has not seen gone, the newest first: what was made later may stand on what was made before. A last line that is cut off is left out: it was not flushed, so nothing was made.
 ///
 /// # Errors
 /// When it cannot be read.
 pub fn outstanding(path: &Path) -> Result<Vec<Resource>, LedgerError> {
-    let text = fs::read(path).map_err(|source| LedgerError { operation: "read", path: path.to_owned(), source })?;
+    let text = fs::read(path).map_err(|source| LedgerError::Io { operation: "read", path: path.to_owned(), source })?;
     let mut claimed = Vec::new();
     for line in String::from_utf8_lossy(&text).lines() {
         match serde_json::from_str(line) {
@@ -113,6 +151,7 @@ pub fn outstanding(path: &Path) -> Result<Vec<Resource>, LedgerError> {
             Ok(Line::Began { .. }) | Err(_) => {}
         }
     }
+    claimed.reverse();
     Ok(claimed)
 }
 
@@ -121,8 +160,18 @@ pub fn outstanding(path: &Path) -> Result<Vec<Resource>, LedgerError> {
 /// # Errors
 /// When something of it is still there afterwards.
 pub fn remove(resource: &Resource) -> Result<(), LedgerError> {
-    let Resource::RefnetLab { folder } = resource;
-    let failed = |operation, source| LedgerError { operation, path: folder.clone(), source };
+    match resource {
+        Resource::RefnetLab { folder } => remove_refnet_lab(folder),
+        Resource::Folder { folder } => remove_folder(folder),
+        Resource::DockerNetwork { name } => Ok(docker::blocking(async |engine| engine.remove_network(name).await)?),
+        Resource::DockerContainer { name } => Ok(docker::blocking(async |engine| engine.remove_container(name).await)?),
+        Resource::DockerImage { reference } => Ok(docker::blocking(async |engine| engine.remove_image(reference).await)?),
+        Resource::KindCluster { name, network } => Ok(docker::blocking(async |engine| engine.remove_kind_cluster(name, network).await)?),
+    }
+}
+
+fn remove_refnet_lab(folder: &Path) -> Result<(), LedgerError> {
+    let failed = |operation, source| LedgerError::Io { operation, path: folder.to_owned(), source };
     for process in processes_of(folder) {
         let Ok(handle) = PidFd::open(process) else { continue };
         handle.kill().map_err(|source| failed("end the processes of", source))?;
@@ -131,8 +180,14 @@ pub fn remove(resource: &Resource) -> Result<(), LedgerError> {
             return Err(failed("end the processes of", io::Error::from(io::ErrorKind::TimedOut)));
         }
     }
+    remove_folder(folder)
+}
+
+fn remove_folder(folder: &Path) -> Result<(), LedgerError> {
     match fs::remove_dir_all(folder) {
-        Err(source) if source.kind() != io::ErrorKind::NotFound => Err(failed("remove", source)),
+        Err(source) if source.kind() != io::ErrorKind::NotFound => {
+            Err(LedgerError::Io { operation: "remove", path: folder.to_owned(), source })
+        }
         _ => Ok(()),
     }
 }
@@ -166,7 +221,7 @@ pub fn runtime_folder() -> Result<PathBuf, LedgerError> {
         Some(folder) => folder.join("plumbline"),
         None => PathBuf::from(format!("/tmp/plumbline-{uid}")),
     };
-    let failed = |operation, source| LedgerError { operation, path: path.clone(), source };
+    let failed = |operation, source| LedgerError::Io { operation, path: path.clone(), source };
     fs::DirBuilder::new().recursive(true).mode(0o700).create(&path).map_err(|source| failed("create", source))?;
     let meta = fs::symlink_metadata(&path).map_err(|source| failed("look at", source))?;
     if !meta.is_dir() || meta.uid() != uid.as_raw() || meta.mode() & 0o077 != 0 {
@@ -194,7 +249,7 @@ pub struct Label {
 /// # Errors
 /// When it cannot be made.
 pub fn make_lab_folder(folder: &Path, run: &str) -> Result<(), LedgerError> {
-    let failed = |source| LedgerError { operation: "create", path: folder.to_owned(), source };
+    let failed = |source| LedgerError::Io { operation: "create", path: folder.to_owned(), source };
     fs::DirBuilder::new().mode(0o700).create(folder).map_err(failed)?;
     let label = Label { run: run.to_owned(), owner: Identity::own(), kept: false };
     let text = serde_json::to_vec(&label).map_err(|error| failed(error.into()))?;
@@ -204,8 +259,8 @@ pub fn make_lab_folder(folder: &Path, run: &str) -> Result<(), LedgerError> {
 /// What [`sweep`] found in one place.
 #[derive(Debug)]
 pub struct Swept {
-    /// The folder of the lab.
-    pub folder: PathBuf,
+    /// The folder of a lab, or what Docker holds.
+    pub what: String,
     /// What came of it.
     pub outcome: SweepOutcome,
 }
@@ -227,7 +282,7 @@ pub enum SweepOutcome {
 /// When the place where labs live cannot be read.
 pub fn sweep() -> Result<Vec<Swept>, LedgerError> {
     let place = runtime_folder()?;
-    let failed = |source| LedgerError { operation: "read", path: place.clone(), source };
+    let failed = |source| LedgerError::Io { operation: "read", path: place.clone(), source };
     let mut swept = Vec::new();
     for entry in fs::read_dir(&place).map_err(failed)? {
         let folder = entry.map_err(failed)?.path();
@@ -243,9 +298,36 @@ pub fn sweep() -> Result<Vec<Swept>, LedgerError> {
                 Err(error) => SweepOutcome::Failed(error),
             },
         };
-        swept.push(Swept { folder, outcome });
+        swept.push(Swept { what: folder.display().to_string(), outcome });
     }
+    swept.extend(sweep_docker());
     Ok(swept)
+}
+
+/// What Docker holds of ours. A machine without Docker has nothing of ours there.
+fn sweep_docker() -> Vec<Swept> {
+    let swept = docker::blocking(async |engine| {
+        let mut swept = Vec::new();
+        for (found, claim) in engine.claimed().await? {
+            let outcome = if claim.owner.alive() {
+                SweepOutcome::InUse(claim.owner)
+            } else {
+                match engine.remove_found(&found).await {
+                    Ok(()) => SweepOutcome::Removed,
+                    Err(error) => SweepOutcome::Failed(error.into()),
+                }
+            };
+            swept.push(Swept { what: found.to_string(), outcome });
+        }
+        Ok(swept)
+    });
+    match swept {
+        Ok(swept) => swept,
+        Err(DockerError::NoSocket { .. } | DockerError::Dead { .. } | DockerError::Denied { .. } | DockerError::Elsewhere { .. }) => {
+            Vec::new()
+        }
+        Err(error) => vec![Swept { what: "what Docker holds".into(), outcome: SweepOutcome::Failed(error.into()) }],
+    }
 }
 
 fn young(folder: &Path) -> bool {

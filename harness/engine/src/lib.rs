@@ -3,7 +3,7 @@
 //! In reading order: a binary that uses this crate first calls [`entry::dispatch`], because the same program is also the agent, the
 //! reference network and the janitor. [`folder`] is where a run is kept, [`recorder`] writes its evidence, [`ledger`] and
 //! [`janitor`] see to it that nothing is left behind. [`session`] talks to an agent, [`parts`] names what a real
-//! one is made of, [`provider`] makes a lab, [`cluster`] is its
+//! one is made of, [`agent_program`] finds the static agent, [`docker`] drives the engine it runs in, [`provider`] makes a lab, [`cluster`] is its
 //! API, [`certs`] and [`backends`] fill it, [`steps`] carries a scenario out, [`run`] holds it together.
 
 pub mod entry;
@@ -35,6 +35,10 @@ pub mod library;
 pub mod doctor;
 
 pub mod parts;
+
+pub mod agent_program;
+
+pub mod docker;
 
 pub mod provider;
 

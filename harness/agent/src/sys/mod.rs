@@ -39,6 +39,37 @@ pub(crate) fn touch_interface_flags(name: &str) -> io::Result<()> {
     interface_ioctl(libc::SIOCSIFFLAGS, &mut request)
 }
 
+/// Brings an interface up or takes it down (`SIOCSIFFLAGS`). Needs `CAP_NET_ADMIN`.
+pub(crate) fn set_interface_power(name: &str, power: Power) -> io::Result<()> {
+    let mut request = interface_request(name)?;
+    interface_ioctl(libc::SIOCGIFFLAGS, &mut request)?;
+    // SAFETY: the kernel filled this member of the union in for SIOCGIFFLAGS.
+    let flags = unsafe { request.ifr_ifru.ifru_flags };
+    let up = libc::IFF_UP as i16;
+    request.ifr_ifru.ifru_flags = match power {
+        Power::Up => flags | up,
+        Power::Down => flags & !up,
+    };
+    interface_ioctl(libc::SIOCSIFFLAGS, &mut request)
+}
+
+/// Gives an interface that is down another name (`SIOCSIFNAME`). Needs `CAP_NET_ADMIN`.
+pub(crate) fn rename_interface(name: &str, to: &str) -> io::Result<()> {
+    let mut request = interface_request(name)?;
+    let new = interface_request(to)?.ifr_name;
+    request.ifr_ifru.ifru_newname = new;
+    interface_ioctl(libc::SIOCSIFNAME, &mut request)
+}
+
+/// Whether an interface is up.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Power {
+    /// It sends and receives.
+    Up,
+    /// It does not.
+    Down,
+}
+
 fn interface_request(name: &str) -> io::Result<libc::ifreq> {
     let bytes = name.as_bytes();
     if bytes.is_empty() || bytes.len() >= libc::IFNAMSIZ || bytes.contains(&0) {

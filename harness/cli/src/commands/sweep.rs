@@ -1,5 +1,7 @@
 //! `plumb sweep`: takes away what dead runs have left.
 
+use std::path::Path;
+
 use plumb_engine::ledger::{self, SweepOutcome};
 
 use super::trials::shown;
@@ -18,8 +20,8 @@ pub(crate) fn sweep() -> anyhow::Result<Exit> {
                 format!("failed to {error}")
             }
         };
-        output::say(&format!("{}: {what}", shown(&swept.folder)));
+        output::say(&format!("{}: {what}", shown(Path::new(&swept.what))));
     }
-    output::say(&format!("{} labs found, {failed} could not be removed", found.len()));
+    output::say(&format!("{} found, {failed} could not be removed", found.len()));
     Ok(if failed == 0 { Exit::Pass } else { Exit::Fail })
 }

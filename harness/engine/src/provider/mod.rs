@@ -3,6 +3,7 @@
 //! Those are a client for the API, agents at vantage points, actions on nodes, facts, collection and an explicit end. Today there
 //! is one implementation ([`refnet`]); the other two are named here with the reason why they are not there.
 
+pub mod kind;
 pub mod refnet;
 
 use std::collections::BTreeMap;

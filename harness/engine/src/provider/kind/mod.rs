@@ -1,0 +1,3 @@
+//! Clusters made by kind on Docker, with real Cilium.
+
+pub mod ground;
