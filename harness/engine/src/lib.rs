@@ -2,9 +2,10 @@
 //!
 //! In reading order: a binary that uses this crate first calls [`entry::dispatch`], because the same program is also the agent, the
 //! reference network and the janitor. [`folder`] is where a run is kept, [`recorder`] writes its evidence, [`ledger`] and
-//! [`janitor`] see to it that nothing is left behind. [`session`] talks to an agent, [`parts`] names what a real
-//! one is made of, [`agent_program`] finds the static agent, [`docker`] drives the engine it runs in, [`provider`] makes a lab, [`cluster`] is its
-//! API, [`certs`] and [`backends`] fill it, [`steps`] carries a scenario out, [`run`] holds it together.
+//! [`janitor`] see to it that nothing is left behind. [`session`] talks to an agent, [`parts`] names what a real lab
+//! is made of, [`cilium`] installs Cilium and watches it come up, [`agent_program`] finds the static agent, [`docker`] drives the
+//! engine it runs in, [`provider`] makes a lab, [`cluster`] is its API, [`certs`] and [`backends`] fill it, [`steps`] carries a
+//! scenario out, [`run`] holds it together.
 
 pub mod entry;
 
@@ -35,6 +36,8 @@ pub mod library;
 pub mod doctor;
 
 pub mod parts;
+
+pub mod cilium;
 
 pub mod agent_program;
 

@@ -3,12 +3,16 @@
 //! [`Given`] is what the user names, on the command line or in the environment; whatever is not named is looked for, or fetched
 //! unless [`Reach::Offline`] forbids it. This module must not decide what a trial needs: a plan says that.
 
+pub(crate) mod fetch;
+mod tools;
 mod values;
 
 use std::path::PathBuf;
 
 use plumb_core::values::{Values, merge};
 
+pub use fetch::FetchError;
+pub use tools::{PartError, cilium_cli, kind};
 pub use values::{ValuesError, read_values};
 
 /// Whether connections may leave the machine.
