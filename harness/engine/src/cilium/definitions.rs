@@ -24,23 +24,21 @@ pub enum Source {
     /// A folder with a file for each, as in a release (`config/crd`): `standard/gateway.networking.k8s.io_gateways.yaml`, or without the
     /// channel's folder, or `gateways.yaml`.
     Folder(PathBuf),
-    /// A release, downloaded from GitHub.
+    /// A release, downloaded from GitHub unless nothing may leave the machine.
     Release {
         /// For example `v1.2.0`.
         version: String,
+        /// Whether it may be downloaded.
+        reach: Reach,
     },
 }
 
 impl Source {
-    /// The folder that is given, else the release that a plan names, unless nothing may leave the machine.
-    ///
-    /// # Errors
-    /// [`DefinitionsError::Offline`].
-    pub fn of(given: &Given, wanted: &GatewayApi) -> Result<Source, DefinitionsError> {
-        match (&given.crds, given.reach) {
-            (Some(folder), _) => Ok(Source::Folder(folder.clone())),
-            (None, Reach::Online) => Ok(Source::Release { version: wanted.version.clone() }),
-            (None, Reach::Offline) => Err(DefinitionsError::Offline { version: wanted.version.clone() }),
+    /// The folder that is given, else the release that a plan names.
+    pub fn of(given: &Given, wanted: &GatewayApi) -> Source {
+        match &given.crds {
+            Some(folder) => Source::Folder(folder.clone()),
+            None => Source::Release { version: wanted.version.clone(), reach: given.reach },
         }
     }
 }
@@ -172,7 +170,8 @@ async fn read(source: &Source, name: &str, limit: Duration) -> Result<(String, S
                 Err(error) => Err(DefinitionsError::Read { name: name.to_owned(), from, message: error.to_string() }),
             }
         }
-        Source::Release { version } => {
+        Source::Release { version, reach: Reach::Offline } => Err(DefinitionsError::Offline { version: version.clone() }),
+        Source::Release { version, reach: Reach::Online } => {
             let url = format!("{RELEASES}/{version}/{}", release_path(name));
             let bytes = fetch::bytes(&url, BYTES_MAX, limit).await;
             let bytes = bytes.map_err(|source| DefinitionsError::Fetch { name: name.to_owned(), source })?;

@@ -80,14 +80,17 @@ fn a_file_that_is_another_definition_is_refused() {
     assert!(understood("gateways", &definition("gateways", "standard")).unwrap().get("status").is_none());
 }
 
-#[test]
-fn without_a_way_out_a_folder_is_asked_for() {
-    let wanted = GatewayApi { version: "v1.2.0".into(), crds: Vec::new() };
+#[tokio::test]
+async fn without_a_way_out_a_folder_is_asked_for() {
+    let wanted = GatewayApi { version: "v1.2.0".into(), crds: names(&["gateways"]) };
     let given = Given { reach: Reach::Offline, ..Given::default() };
-    assert!(Source::of(&given, &wanted).unwrap_err().to_string().ends_with("with --crds"));
-    assert_eq!(Source::of(&Given::default(), &wanted).unwrap(), Source::Release { version: "v1.2.0".into() });
+    let error = apply(&client(), &Source::of(&given, &wanted), &wanted.crds, LIMIT).await.unwrap_err().to_string();
+    assert_eq!(
+        error,
+        "find the Gateway API definitions of v1.2.0: nothing may leave this machine\nhint: give a folder with them with --crds"
+    );
     let given = Given { crds: Some("/crds".into()), reach: Reach::Offline, ..Given::default() };
-    assert_eq!(Source::of(&given, &wanted).unwrap(), Source::Folder("/crds".into()));
+    assert_eq!(Source::of(&given, &wanted), Source::Folder("/crds".into()));
 }
 
 #[test]

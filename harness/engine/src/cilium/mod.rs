@@ -114,6 +114,12 @@ pub enum CiliumError {
         /// What is wrong with it, and the cure.
         message: String,
     },
+    /// There is no chart and none may be fetched.
+    #[error("find the chart of Cilium {version}: nothing may leave this machine\nhint: give the folder of the unpacked chart with --chart")]
+    NoChart {
+        /// Which version.
+        version: String,
+    },
     /// The program did not start.
     #[error("start `{argv_line}`: {source}{}", start_hint(source))]
     Start {

@@ -14,7 +14,7 @@ use kube::core::GroupVersionKind;
 use kube::runtime::{WatchStreamExt, watcher};
 use kube::{Client, Resource};
 use plumb_core::values::Values;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use tokio::time::Instant;
 
@@ -29,7 +29,8 @@ const LOG_WIDTH: usize = 400;
 const LOG_LIMIT: Duration = Duration::from_secs(10);
 
 /// What must be there.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
 pub struct Expect {
     /// Nodes of the cluster, at least.
     pub nodes: usize,

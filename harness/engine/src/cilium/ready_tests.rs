@@ -195,6 +195,41 @@ async fn a_crash_loop_ends_the_wait_at_once() {
     assert!(said.starts_with(begins), "{said}");
 }
 
+/// A client of a server that keeps logs, which the reference network's does not: `previous` of a container, or what it says now.
+fn with_logs(server: &ApiServer, previous: &'static str, now: &'static str) -> Client {
+    use http_body_util::BodyExt as _;
+    use tower::ServiceExt as _;
+    let server = server.clone();
+    let service = tower::service_fn(move |request: http::Request<kube::client::Body>| {
+        let server = server.clone();
+        async move {
+            if !request.uri().path().ends_with("/log") {
+                return server.service().oneshot(request).await;
+            }
+            let query = request.uri().query().unwrap_or_default();
+            assert!(query.contains("container=cilium-agent") && query.contains("tailLines=12"), "{query}");
+            let text = if query.contains("previous=true") { previous } else { now };
+            Ok(http::Response::new(http_body_util::Full::new(bytes::Bytes::from(text)).boxed_unsync()))
+        }
+    });
+    Client::new(service, "default")
+}
+
+#[tokio::test]
+async fn the_last_words_are_those_of_the_run_that_ended_without_keys() {
+    let scene = Scene::new();
+    let crash = json!({"name": "cilium-agent", "image": "cilium:1", "imageID": "", "ready": false, "restartCount": 1,
+        "state": {"waiting": {"reason": "CrashLoopBackOff"}}, "lastState": {"terminated": {"exitCode": 1}}});
+    scene.pod("cilium-abc", json!({"phase": "Running", "containerStatuses": [crash]})).await;
+    let key = "level=info\n-----BEGIN EC PRIVATE KEY-----\nMHc\n-----END EC PRIVATE KEY-----\nlevel=fatal msg=no\n";
+    let error = ready(&with_logs(&scene.server, key, "now"), &expect(), LONG).await.unwrap_err().to_string();
+    assert!(error.ends_with("restarts; the last it said:\nlevel=info\n[redacted]\nlevel=fatal msg=no"), "{error}");
+    let error = ready(&with_logs(&scene.server, "", "now"), &expect(), LONG).await.unwrap_err().to_string();
+    assert!(error.ends_with("the last it said:\nnow"), "{error}");
+    let error = ready(&with_logs(&scene.server, "", ""), &expect(), LONG).await.unwrap_err().to_string();
+    assert!(error.ends_with("the last it said: nothing"), "{error}");
+}
+
 #[tokio::test]
 async fn a_foreign_pod_that_crashes_does_not_end_the_wait() {
     let scene = Scene::new();

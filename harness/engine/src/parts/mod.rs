@@ -4,7 +4,7 @@
 //! unless [`Reach::Offline`] forbids it. This module must not decide what a trial needs: a plan says that.
 
 pub(crate) mod fetch;
-mod tools;
+pub mod tools;
 mod values;
 
 use std::path::PathBuf;
@@ -12,7 +12,6 @@ use std::path::PathBuf;
 use plumb_core::values::{Values, merge};
 
 pub use fetch::FetchError;
-pub use tools::{PartError, cilium_cli, kind};
 pub use values::{ValuesError, read_values};
 
 /// Whether connections may leave the machine.
