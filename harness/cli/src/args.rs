@@ -27,7 +27,7 @@ pub(crate) enum Verb {
     Run(Run),
     /// Name the scenarios, or the trials of a CI matrix
     List(List),
-    /// Check scenario files, or the flags of a profile
+    /// Check scenario files, or what is known of a flag set
     Lint(Lint),
     /// Print the JSON Schema of scenario files or profiles
     Schema(Schema),
@@ -158,13 +158,46 @@ pub(crate) enum ListFormat {
 }
 
 #[derive(Debug, Args)]
+#[command(
+    after_help = "Exit status: 0 nothing worse than a note, 1 an error or a warning, 3 bad input or a file with mistakes, 4 nothing to look at."
+)]
 pub(crate) struct Lint {
-    /// Scenario names or files [default: all scenarios and profiles]
+    /// Scenario names or files [default: all scenarios and profiles]; for a flag set: the scenarios or manifests it is to serve
     #[arg(value_name = "SCENARIO|FILE")]
     pub(crate) names: Vec<String>,
-    /// Check the flags of a profile in place of scenario files
+    #[command(flatten)]
+    pub(crate) flags: Flags,
+}
+
+/// A flag set in place of scenario files.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Flag set")]
+pub(crate) struct Flags {
+    /// Check the flags of a profile, as written and as meant, for every scenario that installs it
     #[arg(long, value_name = "NAME")]
     pub(crate) profile: Option<String>,
+    /// Helm value on top of all others; may be given several times
+    #[arg(long, value_name = "KEY=VALUE")]
+    pub(crate) set: Vec<String>,
+    /// Helm values file, under --set; may be given several times
+    #[arg(long, value_name = "FILE")]
+    pub(crate) values: Vec<PathBuf>,
+    /// Cilium version in place of the profile's
+    #[arg(long, value_name = "VERSION")]
+    pub(crate) cilium_version: Option<String>,
+    /// Version of the cilium CLI it is given to
+    #[arg(long, value_name = "VERSION")]
+    pub(crate) cli_version: Option<String>,
+    /// Print the findings as JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+impl Flags {
+    /// Whether a flag set is to be looked at.
+    pub(crate) fn are_asked_for(&self) -> bool {
+        self.profile.is_some() || !self.set.is_empty() || !self.values.is_empty() || self.cilium_version.is_some()
+    }
 }
 
 #[derive(Debug, Args)]

@@ -2,7 +2,7 @@
 //!
 //! Only the planner decides skips and limits. With the plan and the evidence a verdict can be judged again anywhere.
 
-mod manifests;
+pub(crate) mod manifests;
 pub mod placeholders;
 mod planner;
 

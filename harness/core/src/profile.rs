@@ -1,8 +1,9 @@
 //! Profiles: documented flag sets as data (`scenarios/profiles/<name>.yaml`), and what is known of each flag.
 
+mod known;
 mod lint;
 
-pub use lint::{Finding, Severity, Side, lint};
+pub use lint::{Action, Before, Finding, FlagSet, Object, Place, Severity, Topology, lint, lint_flags};
 
 use std::collections::BTreeMap;
 use std::sync::OnceLock;
@@ -13,6 +14,8 @@ use serde::{Deserialize, Serialize};
 use crate::mistakes::{Mistake, Mistakes};
 use crate::scenario::model::GatewayApi;
 use crate::scenario::{shape, tree};
+use crate::values::{flatten, parse_set};
+use crate::version::Version;
 
 /// Reads a profile. `source_name` is what the text is called in messages.
 ///
@@ -79,6 +82,9 @@ pub struct Profile {
     pub title: String,
     /// Where it is documented.
     pub source: String,
+    /// The profile that is installed before, if this one is an upgrade of a cluster that already runs.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub upgrades: Option<String>,
     /// Cilium version it installs, for example `1.17.1`.
     #[schemars(extend("x-plumb" = "version"))]
     pub cilium: String,
@@ -93,4 +99,34 @@ pub struct Profile {
     /// Why the two differ, one sentence each.
     #[serde(default)]
     pub differences: Vec<String>,
+}
+
+/// Which of the two flag sets of a profile.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Side {
+    /// The flags as the document writes them.
+    AsWritten,
+    /// The flags that are installed.
+    AsMeant,
+}
+
+impl Profile {
+    /// One of its flag sets, for [`lint_flags`].
+    pub fn flags(&self, side: Side) -> FlagSet {
+        let word = match side {
+            Side::AsWritten => "asWritten",
+            Side::AsMeant => "asMeant",
+        };
+        let parsed = self.as_written.iter().filter_map(|line| parse_set(line).ok());
+        FlagSet {
+            name: format!("scenarios/profiles/{}.yaml: {word}", self.name),
+            cilium: Version::parse(&self.cilium).ok(),
+            action: if self.upgrades.is_some() { Action::Upgrade } else { Action::Install },
+            words: if side == Side::AsWritten { self.as_written.clone() } else { Vec::new() },
+            values: if side == Side::AsWritten { parsed.collect() } else { flatten(&self.as_meant) },
+            // What is meant is given whole, so that nothing rests on what was there before.
+            before: if side == Side::AsMeant { Before::Keep } else { Before::Unsaid },
+            gateway_api: self.gateway_api.clone(),
+        }
+    }
 }

@@ -2,12 +2,12 @@
 
 #![allow(clippy::unwrap_used, reason = "tests")]
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use plumb_core::capability::Capability;
 use plumb_core::plan::{Disposition, PlanInput, plan};
-use plumb_core::profile::{self, Profile};
+use plumb_core::profile::{self, Object, Profile, Severity, Side, Topology};
 use plumb_core::scenario;
 use plumb_core::scenario::model::{FaultOutcome, Lab, Role, Scenario, Step};
 use plumb_core::values::Values;
@@ -139,19 +139,53 @@ fn every_fault_turns_some_check_and_every_check_is_turned_by_some_fault() {
 #[test]
 fn the_flag_lint_says_what_is_known_of_the_shipped_profiles() {
     let lab = Lab { networks: vec!["eth0".into(), "net0".into()], ..Lab::default() };
+    let topology = Topology { lab, ..Topology::default() };
     let mut text = String::new();
     for profile in profiles().values() {
-        for finding in profile::lint(profile, &lab) {
-            text.push_str(&finding.line());
-            text.push('\n');
-            assert!(
-                finding.side == profile::Side::AsWritten || finding.severity < profile::Severity::Warning,
-                "what is installed must be sound: {}",
-                finding.line()
-            );
+        for finding in profile::lint(profile, &topology) {
+            text.push_str(&format!("{finding}\n"));
         }
     }
     insta::assert_snapshot!("flag_lint", text);
+}
+
+#[test]
+fn what_is_installed_is_sound_for_every_scenario_that_installs_it() {
+    let profiles = profiles();
+    let mut looked_at = BTreeSet::new();
+    let mut check = |profile: &Profile, topology: &Topology<'_>, of: &str| {
+        looked_at.insert(profile.name.clone());
+        for finding in profile::lint_flags(&profile.flags(Side::AsMeant), topology) {
+            assert!(finding.severity < Severity::Warning, "{of}:\n{finding}");
+        }
+    };
+    for path in folders() {
+        let (name, scenario, manifests) = read(&path);
+        let objects: Vec<Object> = manifests.iter().flat_map(|(file, text)| Object::read(file, 1, text).unwrap()).collect();
+        let topology = Topology { lab: scenario.lab.clone(), objects: &objects, cli: None };
+        for profile in std::iter::once(&scenario.install.profile).chain(&scenario.install.also) {
+            check(&profiles[profile], &topology, &name);
+        }
+    }
+    // Those no scenario installs yet, on a lab that has both networks.
+    let lab = Lab { networks: vec!["eth0".into(), "net0".into()], ..Lab::default() };
+    profiles.values().for_each(|profile| check(profile, &Topology { lab: lab.clone(), ..Topology::default() }, "alone"));
+    assert_eq!(looked_at.len(), profiles.len());
+}
+
+#[test]
+fn a_profile_upgrades_one_that_is_there_and_says_why_it_differs() {
+    let profiles = profiles();
+    for profile in profiles.values() {
+        if let Some(before) = &profile.upgrades {
+            assert!(profiles.contains_key(before), "{} upgrades {before}, which is not there", profile.name);
+        }
+        let differs = profile.flags(Side::AsWritten).values != profile.flags(Side::AsMeant).values;
+        assert_eq!(differs, !profile.differences.is_empty(), "{}: `differences` says why asMeant is not asWritten", profile.name);
+    }
+    for wanted in ["gateway-1.17.1", "ipsec", "l2-1.16.2", "newest", "upgrade-1.17.1"] {
+        assert!(profiles.contains_key(wanted), "{wanted}");
+    }
 }
 
 /// Which checks of which scenario each fault turns, as a Markdown table.
@@ -187,13 +221,27 @@ fn fault_table() -> String {
     text
 }
 
+/// What each profile is, as a Markdown table.
+fn profile_table() -> String {
+    let mut text = String::from("| profile | Cilium | what | source |\n|---|---|---|---|\n");
+    for profile in profiles().values() {
+        let before = profile.upgrades.as_ref().map(|before| format!(", over `{before}`")).unwrap_or_default();
+        let Profile { name, title, source, cilium, .. } = profile;
+        text.push_str(&format!("| `{name}` | {cilium}{before} | {title} | {source} |\n"));
+    }
+    text
+}
+
 #[test]
-fn the_table_of_faults_in_the_readme_is_fresh() {
-    let (begin, end) = ("<!-- faults: begin -->\n", "<!-- faults: end -->");
-    let stored = std::fs::read_to_string(folder().join("README.md")).unwrap();
-    let (before, rest) = stored.split_once(begin).unwrap();
-    let (_, after) = rest.split_once(end).unwrap();
-    fresh("README.md", &format!("{before}{begin}{}{end}{after}", fault_table()));
+fn the_tables_in_the_readme_are_fresh() {
+    let mut text = std::fs::read_to_string(folder().join("README.md")).unwrap();
+    for (name, table) in [("faults", fault_table()), ("profiles", profile_table())] {
+        let (begin, end) = (format!("<!-- {name}: begin -->\n"), format!("<!-- {name}: end -->"));
+        let (before, rest) = text.split_once(&begin).unwrap();
+        let (_, after) = rest.split_once(&end).unwrap();
+        text = format!("{before}{begin}{table}{end}{after}");
+    }
+    fresh("README.md", &text);
 }
 
 #[test]

@@ -1,32 +1,25 @@
-//! `plumb lint`: every mistake of scenario files and profiles, and what is known of a profile's flags.
+//! `plumb lint`: every mistake of scenario files and profiles, and what is known of a flag set.
 
 use std::path::Path;
 
 use anyhow::Context;
 use plumb_core::profile;
-use plumb_core::scenario::{self, model::Lab};
+use plumb_core::scenario;
 use plumb_engine::library::{Library, LibraryError};
 
+use super::flags;
 use crate::args::Lint;
 use crate::exit::Exit;
 use crate::output;
 
 pub(crate) fn lint(scenarios: Option<&Path>, lint: &Lint) -> anyhow::Result<Exit> {
-    if let Some(profile) = &lint.profile {
-        return flags(&Library::find(scenarios)?, profile);
+    if lint.flags.are_asked_for() {
+        return flags::lint(&Library::find(scenarios)?, &lint.flags, &lint.names);
+    }
+    if lint.flags.json || lint.flags.cli_version.is_some() {
+        anyhow::bail!("choose a flag set: --json and --cli-version go with --profile, --values or --set");
     }
     if lint.names.is_empty() { everything(&Library::find(scenarios)?) } else { named(scenarios, &lint.names) }
-}
-
-/// What is known of a profile's flags, on the lab scenarios have by default.
-fn flags(library: &Library, name: &str) -> anyhow::Result<Exit> {
-    let profile = library.profile(name)?;
-    let findings = profile::lint(&profile, &Lab::default());
-    for finding in &findings {
-        output::say(&finding.line());
-    }
-    output::say(&format!("{name}: {} findings", findings.len()));
-    Ok(if findings.is_empty() { Exit::Pass } else { Exit::Fail })
 }
 
 fn everything(library: &Library) -> anyhow::Result<Exit> {

@@ -4,6 +4,8 @@ pub(crate) mod doctor;
 
 pub(crate) mod faults;
 
+mod flags;
+
 pub(crate) mod judge;
 
 pub(crate) mod lint;

@@ -46,7 +46,7 @@ fn object(document: &Node, mistakes: &mut Vec<Mistake>) {
 }
 
 /// The text with placeholders replaced by letters, byte for byte, so that they are plain texts to YAML and places stay true.
-fn masked(text: &str) -> String {
+pub(crate) fn masked(text: &str) -> String {
     let mut masked = text.to_owned();
     for (range, _) in placeholders::find(text).unwrap_or_default() {
         let letters = "x".repeat(range.len());

@@ -2,68 +2,93 @@
 
 use serde_json::Value;
 
-use super::{Flags, Found, Severity, Side, keys};
+use super::flags::Subject;
+use super::{Found, Severity};
+
+const CAPABILITIES: &str = "envoy.securityContext.capabilities.envoy";
 
 /// `--set devices={a,b}` in a shell.
-pub(super) fn unquoted_braces(flags: &Flags<'_>, found: &mut Vec<Found>) {
-    if flags.side != Side::AsWritten {
+pub(super) fn unquoted_braces(subject: &Subject<'_>, found: &mut Found) {
+    if subject.flags.words.is_empty() {
         return;
     }
-    for (key, value) in &flags.given {
-        if value.starts_with('{') && value.contains(',') {
-            found.push(Found {
-                severity: Severity::Error,
-                keys: vec![key.clone()],
-                message: format!("bash expands the unquoted braces of {value} into several words and only the first follows --set"),
-                hint: Some(format!("write --set \"{key}={value}\"")),
-                source: "bash manual, Brace Expansion",
-            });
+    for (key, value) in subject.given.iter().filter(|(_, value)| value.starts_with('{') && value.contains(',')) {
+        found.push(subject.about("unquoted-braces", Severity::Error, [key]).says(
+            format!("bash expands the unquoted braces of {value} into several words, and only the first follows --set"),
+            format!("write --set \"{key}={value}\""),
+            "bash manual, Brace Expansion",
+        ));
+    }
+}
+
+/// `--set a[0]=x` in a shell.
+pub(super) fn unquoted_pattern(subject: &Subject<'_>, found: &mut Found) {
+    if subject.flags.words.is_empty() {
+        return;
+    }
+    for (key, value) in subject.given.iter().filter(|(key, _)| key.contains('[') && !key.starts_with(['"', '\''])) {
+        found.push(subject.about("unquoted-pattern", Severity::Note, [key]).says(
+            "an unquoted [ ] is a file name pattern to a shell; zsh refuses it when no file fits",
+            format!("write --set \"{key}={value}\""),
+            "zsh manual, Filename Generation",
+        ));
+    }
+}
+
+/// `--set devices=a,b`: a comma ends a value.
+pub(super) fn comma_ends_value(subject: &Subject<'_>, found: &mut Found) {
+    if subject.flags.words.is_empty() {
+        return;
+    }
+    for (key, value) in &subject.given {
+        let bare = value.trim_matches(['"', '\'']);
+        let Some((first, rest)) = bare.split_once(',').filter(|(first, _)| !first.starts_with('{') && !first.ends_with('\\')) else {
+            continue;
+        };
+        if rest.split(',').all(|piece| piece.contains('=')) {
+            continue;
         }
-        if key.contains('[') {
-            found.push(Found {
-                severity: Severity::Note,
-                keys: vec![key.clone()],
-                message: "an unquoted [ ] is a file name pattern to a shell; zsh refuses it when no file fits".to_owned(),
-                hint: Some("put the whole argument in quotes".to_owned()),
-                source: "zsh manual, Filename Generation",
-            });
-        }
+        found.push(subject.about("comma-ends-value", Severity::Error, [key]).says(
+            format!("Helm ends the value of {key} at the comma, after {first}, and refuses {rest}, a key without a value"),
+            format!("write --set \"{key}={{{bare}}}\" for a list, or a backslash before each comma for a text"),
+            "Helm manual, The Format and Limitations of --set",
+        ));
     }
 }
 
 /// `a.b[0]=x` makes a list of one element and forgets the chart's.
-pub(super) fn list_element(flags: &Flags<'_>, found: &mut Vec<Found>) {
-    for (key, value) in &flags.given {
-        let Some((list, _)) = key.split_once('[') else { continue };
-        let is_envoy = list == "envoy.securityContext.capabilities.envoy";
+pub(super) fn list_element(subject: &Subject<'_>, found: &mut Found) {
+    for (key, value) in &subject.given {
+        let Some((list, _)) = key.trim_matches(['"', '\'']).split_once('[') else { continue };
+        let is_envoy = list == CAPABILITIES;
+        let severity = if is_envoy { Severity::Error } else { Severity::Warning };
         let why = if is_envoy { "; cilium-envoy ends at once without NET_ADMIN and SYS_ADMIN or BPF, on every node" } else { "" };
-        found.push(Found {
-            severity: if is_envoy { Severity::Error } else { Severity::Warning },
-            keys: vec![key.clone()],
-            message: format!("Helm replaces lists, so {list} becomes [{value}] and the chart's own elements are gone{why}"),
-            hint: Some(if is_envoy {
+        found.push(subject.about("list-element-replaces-list", severity, [key]).says(
+            format!("Helm replaces lists, so {list} becomes [{value}] and the chart's own elements are gone{why}"),
+            if is_envoy {
                 format!("write --set \"{list}={{NET_ADMIN,SYS_ADMIN,NET_BIND_SERVICE}}\"")
             } else {
-                "write the whole list".to_owned()
-            }),
-            source: "chart 1.17.1 templates/cilium-envoy/daemonset.yaml; proxy starter/main.cc; Cilium 1.17 host-network-mode.rst",
-        });
+                format!("write the whole list: --set \"{list}={{{value},...}}\"")
+            },
+            if is_envoy {
+                "chart 1.17.1: templates/cilium-envoy/daemonset.yaml; cilium/proxy: starter/main.cc:114; Cilium 1.17 host-network-mode.rst"
+            } else {
+                "Helm manual, The Format and Limitations of --set"
+            },
+        ));
     }
 }
 
 /// The whole list, but without what Envoy cannot do without.
-pub(super) fn envoy_capabilities(flags: &Flags<'_>, found: &mut Vec<Found>) {
-    const KEY: &str = "envoy.securityContext.capabilities.envoy";
-    let Some(Value::Array(_)) = flags.values.get(KEY) else { return };
-    let list = flags.names(KEY);
+pub(super) fn envoy_capabilities(subject: &Subject<'_>, found: &mut Found) {
+    let Some(Value::Array(_)) = subject.flags.values.get(CAPABILITIES) else { return };
+    let list = subject.names(CAPABILITIES);
     let has = |name: &str| list.iter().any(|given| given == name);
     if !has("NET_ADMIN") || !(has("SYS_ADMIN") || has("BPF")) {
-        found.push(Found {
-            severity: Severity::Error,
-            keys: keys([KEY]),
-            message: format!("cilium-envoy ends at once with only {}: it needs NET_ADMIN and SYS_ADMIN or BPF", list.join(", ")),
-            hint: None,
-            source: "proxy starter/main.cc",
-        });
+        found.push(subject.about("envoy-capabilities", Severity::Error, [CAPABILITIES]).says(
+            format!("cilium-envoy ends at once with only {}: it needs NET_ADMIN and SYS_ADMIN or BPF", list.join(", ")),
+            format!("{CAPABILITIES}={{NET_ADMIN,SYS_ADMIN,NET_BIND_SERVICE}}"),
+            "cilium/proxy: starter/main.cc:114",
+        ));
     }
 }

@@ -1,167 +1,71 @@
-//! The flag lint: what a flag set says, does not say, or says in vain, for a chart version and a lab. Pure.
+//! The flag lint: what a flag set says, does not say, or says in vain, for a chart version and a topology. Pure.
 //!
-//! Each finding names the keys it is about and the source it rests on (a file of the chart or of Cilium at a version, or a
-//! documentation page). A rule is one function in the file of its family; a new one is added to [`RULES`].
+//! A rule is one function in the file of its family, listed in [`RULES`]; what differs from version to version it reads from
+//! `known.yaml`. Every finding has the rule's stable id, how bad it is, its place, what really happens, the cure, and its source.
 
 mod announcements;
+mod cli;
 mod encryption;
+mod finding;
+mod flags;
 mod gateways;
 mod lists;
 mod nodes;
+mod objects;
+mod routes;
 mod values;
 
-use serde_json::Value;
+pub use finding::{Finding, Place, Severity};
+pub use flags::{Action, Before, FlagSet, Topology};
+pub use objects::Object;
 
-use super::Profile;
-use crate::scenario::model::Lab;
-use crate::values::{Values, flatten, parse_set};
-use crate::version::Version;
+use super::{Profile, Side};
+use flags::Subject;
 
-/// How bad it is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Severity {
-    /// It says something that has no effect, or less than it seems to.
-    Note,
-    /// It may not do what it is meant to in this lab.
-    Warning,
-    /// It breaks the installation or a promise.
-    Error,
-}
+/// What a rule adds findings to.
+type Found = Vec<Finding>;
 
-/// Which of the two flag sets of a profile.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Side {
-    /// The flags as the document writes them.
-    AsWritten,
-    /// The flags that are installed.
-    AsMeant,
-}
-
-/// Something a flag set should not say, or should say otherwise.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Finding {
-    /// How bad it is.
-    pub severity: Severity,
-    /// Which flag set.
-    pub side: Side,
-    /// The profile it is about.
-    pub profile: String,
-    /// The keys it is about.
-    pub keys: Vec<String>,
-    /// What is wrong, in one sentence.
-    pub message: String,
-    /// What would be right.
-    pub hint: Option<String>,
-    /// What it rests on.
-    pub source: &'static str,
-}
-
-impl Finding {
-    /// One line, with the file and the keys first.
-    pub fn line(&self) -> String {
-        let severity = match self.severity {
-            Severity::Note => "note",
-            Severity::Warning => "warning",
-            Severity::Error => "error",
-        };
-        let side = match self.side {
-            Side::AsWritten => "asWritten",
-            Side::AsMeant => "asMeant",
-        };
-        let hint = self.hint.as_ref().map(|hint| format!("; {hint}")).unwrap_or_default();
-        let (profile, keys) = (&self.profile, self.keys.join(", "));
-        format!("{severity}: scenarios/profiles/{profile}.yaml: {side}: {keys}: {}{hint} [{}]", self.message, self.source)
-    }
-}
-
-/// What a rule looks at.
-struct Flags<'a> {
-    side: Side,
-    cilium: Version,
-    lab: &'a Lab,
-    /// `key`, text of the value as given, in order; several may have the same key.
-    given: Vec<(String, String)>,
-    /// What comes of them.
-    values: Values,
-}
-
-/// What a rule found, without what is the same for all of a flag set.
-struct Found {
-    severity: Severity,
-    keys: Vec<String>,
-    message: String,
-    hint: Option<String>,
-    source: &'static str,
-}
-
-type Rule = fn(&Flags<'_>, &mut Vec<Found>);
+type Rule = fn(&Subject<'_>, &mut Found);
 
 const RULES: &[Rule] = &[
     lists::unquoted_braces,
+    lists::unquoted_pattern,
+    lists::comma_ends_value,
     lists::list_element,
-    values::no_effect,
-    values::removed,
-    nodes::operator_replicas,
-    gateways::host_network,
-    values::kube_proxy_replacement,
-    encryption::node_encryption,
-    announcements::lease_timings,
-    nodes::devices,
     lists::envoy_capabilities,
+    values::without_effect,
+    values::of_this_version,
+    values::kube_proxy_replacement,
+    nodes::operator_replicas,
+    nodes::devices,
+    gateways::host_network,
+    gateways::one_port,
+    gateways::definitions,
+    routes::tls_route_version,
+    routes::tls_route_weights,
+    encryption::node_encryption,
+    encryption::ipsec,
+    announcements::lease_timings,
+    announcements::policies,
+    announcements::pools,
+    cli::upgrade_forgets,
+    cli::made_for,
+    cli::encryption_status,
+    cli::api_server_name,
 ];
 
-/// Everything that is known to be wrong with a profile in a lab, as written first, errors before notes.
-pub fn lint(profile: &Profile, lab: &Lab) -> Vec<Finding> {
-    let Ok(cilium) = Version::parse(&profile.cilium) else { return Vec::new() };
-    let written = profile.as_written.iter().filter_map(|line| line.split_once('='));
-    let written: Vec<(String, String)> = written.map(|(key, value)| (key.trim().to_owned(), value.trim().to_owned())).collect();
-    let parsed = profile.as_written.iter().filter_map(|line| parse_set(line).ok());
-    let as_written = Flags { side: Side::AsWritten, cilium, lab, values: parsed.collect(), given: written };
-    let values = flatten(&profile.as_meant);
-    let given = values.iter().map(|(key, value)| (key.clone(), text(value))).collect();
-    let as_meant = Flags { side: Side::AsMeant, cilium, lab, values, given };
-    let mut findings = Vec::new();
-    for flags in [as_written, as_meant] {
-        let mut found = Vec::new();
-        RULES.iter().for_each(|rule| rule(&flags, &mut found));
-        found.sort_by_key(|found| std::cmp::Reverse(found.severity));
-        findings.extend(found.into_iter().map(|found| Finding {
-            severity: found.severity,
-            side: flags.side,
-            profile: profile.name.clone(),
-            keys: found.keys,
-            message: found.message,
-            hint: found.hint,
-            source: found.source,
-        }));
-    }
-    findings
+/// Everything that is known to be wrong with a profile on a topology: as written first, errors before notes.
+pub fn lint(profile: &Profile, topology: &Topology<'_>) -> Vec<Finding> {
+    [Side::AsWritten, Side::AsMeant].into_iter().flat_map(|side| lint_flags(&profile.flags(side), topology)).collect()
 }
 
-fn text(value: &Value) -> String {
-    value.as_str().map_or_else(|| value.to_string(), str::to_owned)
-}
-
-impl Flags<'_> {
-    fn is(&self, key: &str, wanted: &str) -> bool {
-        self.values.get(key).is_some_and(|value| text(value) == wanted)
-    }
-
-    fn nodes(&self) -> u32 {
-        self.lab.control_planes + self.lab.workers
-    }
-
-    fn names(&self, key: &str) -> Vec<String> {
-        match self.values.get(key) {
-            Some(Value::Array(list)) => list.iter().map(text).collect(),
-            Some(Value::String(text)) => text.split([',', ' ']).filter(|name| !name.is_empty()).map(str::to_owned).collect(),
-            _ => Vec::new(),
-        }
-    }
-}
-
-fn keys<const N: usize>(keys: [&str; N]) -> Vec<String> {
-    keys.map(str::to_owned).to_vec()
+/// Everything that is known to be wrong with one flag set on a topology, errors before notes.
+pub fn lint_flags(flags: &FlagSet, topology: &Topology<'_>) -> Vec<Finding> {
+    let subject = Subject::new(flags, topology);
+    let mut found = Vec::new();
+    RULES.iter().for_each(|rule| rule(&subject, &mut found));
+    found.sort_by_key(|finding| std::cmp::Reverse(finding.severity));
+    found
 }
 
 #[cfg(test)]
