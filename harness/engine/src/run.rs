@@ -14,7 +14,7 @@ use serde_json::Value;
 use tokio_util::sync::CancellationToken;
 
 use crate::certs::{AuthoritySecret, Certs};
-use crate::cluster::{Cluster, Watched, manifest};
+use crate::cluster::{Cluster, Watched, collect, manifest};
 use crate::folder::{FolderError, RunFolder};
 use crate::ledger::{Ledger, LedgerError};
 use crate::parts::Given;
@@ -266,7 +266,7 @@ async fn play(scene: Scene, cleanup: Cleanup, stop: &Stop, listener: &Listener) 
     }
     listener(Event::Phase("collect"));
     let limit = Duration::from_millis(scene.plan.budgets.collect_ms);
-    if tokio::time::timeout(limit, collect(&scene)).await.is_err() {
+    if tokio::time::timeout(limit, gather(&scene)).await.is_err() {
         let what = format!("not everything: collection took longer than {} ms", limit.as_millis());
         scene.record(None, Fact::Collected { what });
     }
@@ -320,36 +320,16 @@ fn lab_trouble(operation: &str, message: String) -> Trouble {
     Trouble { whose: Whose::Lab, operation: operation.to_owned(), message }
 }
 
-/// Kinds whose objects are collected, as far as the API serves them.
-const COLLECTED: [&str; 15] = [
-    "node",
-    "pod",
-    "deployment",
-    "service",
-    "endpointslice",
-    "secret",
-    "gatewayclass",
-    "gateway",
-    "httproute",
-    "tlsroute",
-    "referencegrant",
-    "ciliumloadbalancerippool",
-    "ciliuml2announcementpolicy",
-    "lease",
-    "event",
-];
-
 /// Objects (Secrets redacted) and logs, for readers.
-async fn collect(scene: &Scene) {
-    let mut objects = serde_json::Map::new();
-    for kind in COLLECTED {
-        if let Ok(list) = scene.cluster.list(kind, None, "").await {
-            objects.insert(kind.into(), list.into_iter().map(redact::object).collect());
-        }
-    }
-    let text = serde_json::to_string_pretty(&objects).unwrap_or_default();
+async fn gather(scene: &Scene) {
+    let limit = Duration::from_millis(scene.plan.budgets.api_ms);
+    let objects = collect::objects(scene.cluster.client(), &collect::Namespaces::All, limit).await;
+    let text = serde_json::to_string_pretty(&objects.by_kind).unwrap_or_default();
     let blobs = scene.recorder.blob("objects.json", text.as_bytes());
     scene.recorder.record_with(None, Fact::Collected { what: "objects of the API".into() }, blobs);
+    for missing in objects.missing {
+        scene.record(None, Fact::Collected { what: format!("not everything: {missing}") });
+    }
     match scene.lab.collect().await {
         Ok(texts) => {
             for (name, text) in texts {

@@ -2,6 +2,9 @@
 //!
 //! Waits are watches. kube-rs types stop here. It must not know what an object is for.
 
+pub mod collect;
+pub mod exec;
+pub mod facts;
 mod kinds;
 mod watch;
 
@@ -83,6 +86,11 @@ impl Cluster {
     /// Wraps a client; `limit` is that of one call.
     pub fn new(client: Client, limit: Duration) -> Cluster {
         Cluster { kinds: std::sync::Arc::new(Kinds::new(client.clone())), client, limit }
+    }
+
+    /// The client it wraps.
+    pub fn client(&self) -> &Client {
+        &self.client
     }
 
     /// Server-side apply with the engine's field manager, forced: the scenario's word goes before anybody's.
