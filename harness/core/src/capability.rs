@@ -25,6 +25,8 @@ pub struct Capability {
     pub makes_nodes: bool,
     /// Virtual addresses it keeps free on each network.
     pub virtual_addresses: u32,
+    /// What it can do to Cilium itself, of `upgrade`, `restart` and `config` (read its configuration).
+    pub cilium: &'static [&'static str],
     /// Faults it can switch on.
     pub faults: &'static [&'static str],
     /// Gateway API definitions it serves, by plural name; `None` = all, because they are installed there.
@@ -88,6 +90,7 @@ impl Capability {
             second_networks: true,
             makes_nodes: true,
             virtual_addresses: 31,
+            cilium: &[],
             faults: FAULTS,
             gateway_kinds: Some(REFNET_GATEWAY_KINDS),
             modelled: Some(REFNET_VALUES),
@@ -96,7 +99,8 @@ impl Capability {
 
     /// Clusters made by kind, with real Cilium.
     pub fn kind() -> Capability {
-        Capability { provider: "kind".to_owned(), faults: &[], gateway_kinds: None, modelled: None, ..Capability::refnet() }
+        let cilium = &["upgrade", "restart", "config"];
+        Capability { provider: "kind".to_owned(), cilium, faults: &[], gateway_kinds: None, modelled: None, ..Capability::refnet() }
     }
 
     /// A cluster that already runs; the agent runs there as a DaemonSet and as Pods.
@@ -109,6 +113,8 @@ impl Capability {
             second_networks: false,
             makes_nodes: false,
             virtual_addresses: 0,
+            // It is somebody's: nothing in it is restarted or upgraded.
+            cilium: &["config"],
             faults: &[],
             gateway_kinds: None,
             modelled: None,
@@ -163,6 +169,7 @@ impl Capability {
             Need::Capture => self.capture,
             Need::SecondNetwork => self.second_networks,
             Need::VirtualAddress => self.virtual_addresses > 0,
+            Need::Cilium(verb) => self.cilium.contains(verb),
         }
     }
 }
@@ -180,6 +187,8 @@ pub enum Need {
     SecondNetwork,
     /// Addresses of a network that nobody else has.
     VirtualAddress,
+    /// A verb about Cilium itself.
+    Cilium(&'static str),
 }
 
 impl Need {
@@ -191,6 +200,8 @@ impl Need {
             Need::Capture => "capture".to_owned(),
             Need::SecondNetwork => "second network".to_owned(),
             Need::VirtualAddress => "range of virtual addresses".to_owned(),
+            Need::Cilium("config") => "configuration of Cilium to read".to_owned(),
+            Need::Cilium(verb) => format!("Cilium to {verb}"),
         }
     }
 }
@@ -209,6 +220,9 @@ pub fn needs(scenario: &Scenario, virtual_addresses: bool) -> BTreeSet<Need> {
         match step {
             Step::Node(step) => {
                 needs.insert(Need::Node(step.action.into()));
+            }
+            Step::Upgrade(_) | Step::Restart(_) | Step::Config(_) => {
+                needs.insert(Need::Cilium(step.verb()));
             }
             Step::During(during) => during.watch.values().for_each(|watch| of_watch(watch, &mut needs)),
             _ => {}

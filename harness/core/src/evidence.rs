@@ -143,6 +143,17 @@ pub enum Fact {
         /// When it took effect, nanoseconds since the run began.
         effect_ns: u64,
     },
+    /// Cilium was upgraded and is ready.
+    Upgraded(Upgraded),
+    /// A part of Cilium was restarted and all of it is ready.
+    Restarted {
+        /// Which part.
+        part: crate::scenario::model::CiliumPart,
+        /// Until all was ready, milliseconds.
+        ready_ms: u64,
+    },
+    /// Cilium's configuration.
+    Config(ConfigFact),
     /// The wall clock moved against the monotonic one while the run went on.
     ClockJump {
         /// By how much, milliseconds.
@@ -298,6 +309,32 @@ pub enum Seen {
     NoTarget(String),
     /// The probe could not be carried out.
     Trouble(Trouble),
+}
+
+/// An upgrade of Cilium.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Upgraded {
+    /// Version it was upgraded to.
+    pub to: String,
+    /// The command, ready to paste.
+    pub command: String,
+    /// How long the command took, milliseconds.
+    pub took_ms: u64,
+    /// From its end until each part was ready, milliseconds.
+    pub parts_ms: BTreeMap<String, u64>,
+}
+
+/// Cilium's configuration.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ConfigFact {
+    /// ConfigMap `cilium-config`.
+    pub config: BTreeMap<String, String>,
+    /// Image of each workload by its name: `cilium`, `cilium-envoy`, `cilium-operator`.
+    pub images: BTreeMap<String, String>,
+    /// When each agent's Pod was created, seconds since 1970.
+    pub agents: BTreeMap<String, i64>,
 }
 
 /// An L2 announcement lease.

@@ -14,6 +14,8 @@ pub mod version;
 
 pub mod values;
 
+pub mod cilium_config;
+
 pub mod profile;
 
 pub mod capability;

@@ -36,6 +36,9 @@ pub struct Plan {
     pub manifests: BTreeMap<String, String>,
     /// The flag set.
     pub profile: Profile,
+    /// What is installed in its place before the first step, where a step upgrades it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub before: Option<Before>,
     /// Helm values in force: the profile's, then the scenario's, then the variants', then the user's.
     pub values: BTreeMap<String, serde_json::Value>,
     /// Values this provider does not model; named in every report.
@@ -50,6 +53,25 @@ pub struct Plan {
     pub budgets: Budgets,
     /// Run it, or skip it and why.
     pub disposition: Disposition,
+}
+
+/// A flag set that is upgraded.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Before {
+    /// The flag set.
+    pub profile: Profile,
+    /// Helm values in force: those of this profile, the rest as in the plan.
+    pub values: BTreeMap<String, serde_json::Value>,
+}
+
+/// A flag set with its values.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Installed<'a> {
+    /// The flag set.
+    pub profile: &'a Profile,
+    /// Helm values in force.
+    pub values: &'a BTreeMap<String, serde_json::Value>,
 }
 
 /// Run it, or skip it and why.
@@ -93,6 +115,19 @@ pub fn read(text: &str) -> Result<Plan, ReadError> {
 }
 
 impl Plan {
+    /// What is installed before the first step.
+    pub fn installed(&self) -> Installed<'_> {
+        match &self.before {
+            Some(before) => Installed { profile: &before.profile, values: &before.values },
+            None => self.goal(),
+        }
+    }
+
+    /// What the plan is about, and what an upgrade comes to.
+    pub fn goal(&self) -> Installed<'_> {
+        Installed { profile: &self.profile, values: &self.values }
+    }
+
     /// `plan.json`: the same plan gives the same bytes.
     pub fn to_json(&self) -> String {
         let mut text = serde_json::to_string_pretty(self).expect("a plan is made of plain values");

@@ -221,7 +221,9 @@ impl Library {
             Version::parse(version)?;
             profile.cilium = version.trim_start_matches('v').to_owned();
         }
+        let upgrades = profile.upgrades.as_deref().map(|name| self.profile(name)).transpose()?;
         let input = PlanInput {
+            upgrades: upgrades.as_ref(),
             name: &entry.name,
             scenario: &entry.scenario,
             manifests: &entry.manifests,

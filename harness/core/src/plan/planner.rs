@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde_json::Value;
 
 use super::placeholders::{self, BadPlaceholder, Placeholder};
-use super::{Budgets, Disposition, PLAN, Plan, manifests};
+use super::{Before, Budgets, Disposition, PLAN, Plan, manifests};
 use crate::capability::{Capability, FAULTS, needs};
 use crate::mistakes::{Mistakes, nearest};
 use crate::profile::Profile;
@@ -27,6 +27,8 @@ pub struct PlanInput<'a> {
     pub manifests: &'a BTreeMap<String, String>,
     /// The flag set.
     pub profile: &'a Profile,
+    /// The flag set it upgrades, if it says so.
+    pub upgrades: Option<&'a Profile>,
     /// The provider.
     pub provider: &'a Capability,
     /// Why the provider is not there; empty = it is.
@@ -104,7 +106,12 @@ pub fn plan(input: &PlanInput<'_>) -> Result<Plan, PlanErrors> {
         .map_err(|bad| PlanErrors(vec![PlanError::Version { profile: input.profile.name.clone(), problem: bad.to_string() }]))?;
     let (mut scenario, variants) = with_variants(input, cilium);
     dangling(&scenario, &mut errors);
-    let values = values(input, &variants);
+    let values = values(input, input.profile, &variants);
+    let upgrades = scenario.every_step().into_iter().any(|step| matches!(step, Step::Upgrade(_)));
+    let before = input.upgrades.filter(|_| upgrades);
+    let before = before.map(|profile| Before { profile: profile.clone(), values: self::values(input, profile, &variants) });
+    // What is applied must be taken before and after.
+    let cilium = before.as_ref().and_then(|before| Version::parse(&before.profile.cilium).ok()).map_or(cilium, |older| older.min(cilium));
     let gateway_api = scenario.install.gateway_api.clone().or_else(|| input.profile.gateway_api.clone());
     let texts = Texts { lab: &scenario.lab.clone(), provider: input.provider, cilium, gateway_api: gateway_api.as_ref() };
     let manifests = texts.files(input, &scenario, &mut errors);
@@ -132,6 +139,7 @@ pub fn plan(input: &PlanInput<'_>) -> Result<Plan, PlanErrors> {
         scenario,
         manifests,
         profile: input.profile.clone(),
+        before,
         values,
         fault: input.fault.map(str::to_owned),
         seed: input.seed,
@@ -145,9 +153,9 @@ fn trial(input: &PlanInput<'_>) -> String {
     if input.profile.name == input.scenario.install.profile { name } else { format!("{name}@{}", input.profile.name) }
 }
 
-fn values(input: &PlanInput<'_>, variants: &[&Variant]) -> Values {
+fn values(input: &PlanInput<'_>, profile: &Profile, variants: &[&Variant]) -> Values {
     let mut values = Values::new();
-    merge(&mut values, &input.profile.as_meant);
+    merge(&mut values, &profile.as_meant);
     merge(&mut values, &input.scenario.install.values);
     for variant in variants {
         merge(&mut values, &variant.values);
@@ -166,6 +174,9 @@ fn disposition(input: &PlanInput<'_>, scenario: &Scenario, virtual_addresses: bo
         let mut meant = vec![install.profile.as_str()];
         meant.extend(install.also.iter().map(String::as_str));
         reasons.push(format!("it is meant for profile {}, not {}", meant.join(", "), input.profile.name));
+    }
+    if input.upgrades.is_none() && scenario.every_step().into_iter().any(|step| matches!(step, Step::Upgrade(_))) {
+        reasons.push(format!("a step upgrades Cilium, and profile {} names none that it upgrades", input.profile.name));
     }
     reasons.extend(input.provider.lacks(&needs(scenario, virtual_addresses)));
     if let Some(fault) = input.fault
@@ -243,6 +254,10 @@ fn dangling(scenario: &Scenario, errors: &mut Vec<PlanError>) {
             Step::Never(step) => vec![&step.canary, &step.r#in, &step.seen_in],
             Step::Count(step) => std::iter::once(step.r#in.as_str()).chain(step.canary.as_deref()).collect(),
             Step::Downtime(step) => vec![&step.of],
+            Step::Config(step) => {
+                let since = step.expect.iter().filter_map(|expect| expect.unchanged.as_ref());
+                since.map(|unchanged| unchanged.since.as_str()).collect()
+            }
             Step::Lease(step) => step.expect.iter().filter_map(|expect| expect.not_as_in.as_deref()).collect(),
             _ => Vec::new(),
         };

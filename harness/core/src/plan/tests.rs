@@ -78,6 +78,7 @@ impl Case {
 
     fn plan(&self) -> Result<Plan, PlanErrors> {
         plan(&PlanInput {
+            upgrades: None,
             name: "http-one",
             scenario: &self.scenario,
             manifests: &self.manifests,

@@ -32,6 +32,7 @@ steps:
         name: "tls-passthrough".into(),
         provider: "refnet".into(),
         scenario,
+        before: None,
         manifests: [].into(),
         profile,
         values: [].into(),

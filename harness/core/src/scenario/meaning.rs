@@ -16,7 +16,7 @@ pub(super) enum Finding {
     Wrong(Mistake),
     /// To be looked up when every id is known.
     Later(Reference),
-    /// It gives something an id: `step`, `probe`, `lease`, `watch`.
+    /// It gives something an id: `step`, `probe`, `lease`, `config`, `watch`.
     Defines(&'static str),
 }
 
@@ -31,11 +31,13 @@ pub(super) fn check(meaning: &str, text: &str, place: &Place, world: &World) -> 
         "defines-step" => return defines("step", text, place),
         "defines-probe" => return defines("probe", text, place),
         "defines-lease" => return defines("lease", text, place),
+        "defines-config" => return defines("config", text, place),
         "defines-watch" => return defines("watch", text, place),
         "watch" => return later(Wants::Watch),
         "capture" => return later(Wants::Capture),
         "probe" => return later(Wants::Probe),
         "lease" => return later(Wants::Lease),
+        "config" => return later(Wants::Config),
         "check" => return later(Wants::Check),
         "backend" => return known("backend", world.backends.keys().map(String::as_str).collect()),
         "cert" => return known("certificate", world.certs.iter().map(String::as_str).collect()),

@@ -10,10 +10,10 @@ use super::world::{Definition, Reference, Wants, World};
 use crate::mistakes::Mistake;
 
 /// Verbs that are checks whatever else they have.
-const ALWAYS_CHECKS: &[&str] = &["eventually", "consistently", "never", "count", "distribution", "downtime"];
+const ALWAYS_CHECKS: &[&str] = &["eventually", "consistently", "never", "count", "distribution", "downtime", "upgrade"];
 
 /// Verbs that are checks when they have an `expect`.
-const PROBES: &[&str] = &["http", "tls", "l4", "ping", "arp", "status", "lease"];
+const PROBES: &[&str] = &["http", "tls", "l4", "ping", "arp", "status", "lease", "config"];
 
 /// Collects definitions and references while a tree is walked.
 pub(super) struct Names<'a> {
@@ -180,6 +180,7 @@ impl<'a> Names<'a> {
             Wants::Capture => ("capture", of(&|d| d.watch.as_deref() == Some("capture"))),
             Wants::Probe => ("probe", of(&|d| matches!(d.class, "probe" | "lease"))),
             Wants::Lease => ("lease step", of(&|d| d.class == "lease")),
+            Wants::Config => ("config step", of(&|d| d.class == "config")),
             Wants::Check => ("check", self.checks.iter().map(String::as_str).collect()),
         };
         if ids.contains(&reference.id.as_str()) {

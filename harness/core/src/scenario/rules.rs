@@ -32,7 +32,7 @@ pub(super) fn check(name: &str, node: &Node, world: &World, out: Out<'_>) {
         "HttpExpect" => answer_or_failure(node, &["status", "backend", "tls", "headers", "seenHeaders", "seenVersion"], out),
         "TlsProbeExpect" => answer_or_failure(node, &["leaf", "trusted"], out),
         "L4Expect" => answer_or_failure(node, &["answered"], out),
-        "TlsExpect" | "ArpExpect" | "StatusExpect" | "LeaseExpect" => some_key(node, out),
+        "TlsExpect" | "ArpExpect" | "StatusExpect" | "LeaseExpect" | "ConfigExpect" => some_key(node, out),
         "Eventually" | "Consistently" => inner_probe(node, out),
         "Never" => never(node, out),
         "Count" => count(node, out),

@@ -11,6 +11,8 @@ impl Step {
             Step::Delete(_) => "delete",
             Step::Place(_) => "place",
             Step::Node(_) => "node",
+            Step::Upgrade(_) => "upgrade",
+            Step::Restart(_) => "restart",
             Step::During(_) => "during",
             Step::Http(_) => "http",
             Step::Tls(_) => "tls",
@@ -19,6 +21,7 @@ impl Step {
             Step::Arp(_) => "arp",
             Step::Status(_) => "status",
             Step::Lease(_) => "lease",
+            Step::Config(_) => "config",
             Step::Eventually(_) => "eventually",
             Step::Consistently(_) => "consistently",
             Step::Never(_) => "never",
@@ -36,6 +39,8 @@ impl Step {
             Step::Delete(step) => step.id.as_deref(),
             Step::Place(step) => step.id.as_deref(),
             Step::Node(step) => step.id.as_deref(),
+            Step::Upgrade(step) => Some(&step.id),
+            Step::Restart(step) => step.id.as_deref(),
             Step::During(_) => None,
             Step::Http(step) => step.id.as_deref(),
             Step::Tls(step) => step.id.as_deref(),
@@ -44,6 +49,7 @@ impl Step {
             Step::Arp(step) => step.id.as_deref(),
             Step::Status(step) => step.id.as_deref(),
             Step::Lease(step) => step.id.as_deref(),
+            Step::Config(step) => Some(&step.id),
             Step::Eventually(step) => Some(&step.id),
             Step::Consistently(step) => Some(&step.id),
             Step::Never(step) => Some(&step.id),
@@ -58,6 +64,9 @@ impl Step {
         match self {
             Step::Apply(step) => step.expect_error.is_some(),
             Step::Patch(_) | Step::Delete(_) | Step::Place(_) | Step::Node(_) | Step::During(_) => false,
+            Step::Restart(_) => false,
+            // That Cilium comes up again, as the document says, is a promise of its own.
+            Step::Upgrade(_) => true,
             Step::Http(step) => step.expect.is_some(),
             Step::Tls(step) => step.expect.is_some(),
             Step::L4(step) => step.expect.is_some(),
@@ -65,6 +74,7 @@ impl Step {
             Step::Arp(step) => step.expect.is_some(),
             Step::Status(step) => step.expect.is_some(),
             Step::Lease(step) => step.expect.is_some(),
+            Step::Config(step) => step.expect.is_some(),
             Step::Eventually(_) | Step::Consistently(_) => true,
             Step::Never(_) | Step::Count(_) | Step::Distribution(_) | Step::Downtime(_) => true,
         }
@@ -106,6 +116,11 @@ impl Scenario {
         let mut all = Vec::new();
         collect(&self.steps, &mut all);
         all
+    }
+
+    /// Whether it changes Cilium itself, so that no other run can use the cluster with it or after it.
+    pub fn changes_cilium(&self) -> bool {
+        self.every_step().into_iter().any(|step| matches!(step, Step::Upgrade(_) | Step::Restart(_)))
     }
 
     /// Ids of the checks, in order.

@@ -59,7 +59,7 @@ pub fn node_names(control_planes: u32, workers: u32) -> Vec<String> {
 pub(super) struct Definition {
     pub(super) id: String,
     pub(super) place: Place,
-    /// `step`, `probe`, `lease`, `watch`.
+    /// `step`, `probe`, `lease`, `config`, `watch`.
     pub(super) class: &'static str,
     /// For watches: `capture`, `arp`, `load`.
     pub(super) watch: Option<String>,
@@ -82,5 +82,6 @@ pub(super) enum Wants {
     Capture,
     Probe,
     Lease,
+    Config,
     Check,
 }

@@ -3,6 +3,7 @@
 //! [`holds`] says of one observation whether an expectation is met and is what live waits use too. The phrases a
 //! reason is made of are in [`phrases`].
 
+mod config;
 mod context;
 mod count;
 mod distribution;
@@ -75,11 +76,25 @@ fn rule(run: &Run<'_>, named: &Named<'_>) -> Finding {
         Step::Count(step) => count::count(run, step),
         Step::Distribution(step) => distribution::distribution(run, step),
         Step::Downtime(step) => downtime::downtime(run, step),
+        Step::Config(step) => config::config(run, step),
+        Step::Upgrade(step) => upgraded(run, &step.id),
         other => match ProbeRef::of(other) {
             Some(probe) => probes::single(run, &named.id, probe),
             None => Finding::unknown("nothing to judge", phrases::NO_EVIDENCE),
         },
     }
+}
+
+/// An upgrade that came to its end; one that did not is a step that failed.
+fn upgraded(run: &Run<'_>, id: &str) -> Finding {
+    let found = run.of(id).find_map(|observation| match &observation.fact {
+        Fact::Upgraded(upgraded) => Some((observation, upgraded)),
+        _ => None,
+    });
+    let Some((observation, upgraded)) = found else { return Finding::unknown("nothing recorded", phrases::NO_EVIDENCE) };
+    let ready_ms = upgraded.parts_ms.values().copied().max().unwrap_or(0);
+    let seen = format!("Cilium {} ready {ready_ms} ms after the command, which took {} ms", upgraded.to, upgraded.took_ms);
+    Finding::pass(seen.clone(), seen).resting_on([observation])
 }
 
 /// A step that only acts and whose object the API refused.

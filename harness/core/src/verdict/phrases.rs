@@ -50,6 +50,8 @@
 //! | `away for` ... `longer than` | downtime | fail |
 //! | `no disruption was seen` | downtime | unknown |
 //! | `was still away when the watch ended` | downtime | unknown |
+//! | `not in force:` / `the agents run another image:` / `agents were not restarted since the upgrade` | config | fail |
+//! | `has changed:` | config | fail |
 //! | `the API accepted what it had to refuse` | apply | fail |
 //! | `the API refused for another reason` | apply | fail |
 //! | `the step could not be carried out` | any | fail when it is the product's, else unknown |
@@ -145,6 +147,14 @@ pub const AWAY: &str = "away for";
 pub const NO_DISRUPTION: &str = "no disruption was seen";
 /// Downtime: it did not come back.
 pub const STILL_AWAY: &str = "was still away when the watch ended";
+/// Config: a value that was promised.
+pub const NOT_IN_FORCE: &str = "not in force:";
+/// Config: another version.
+pub const OTHER_IMAGE: &str = "the agents run another image:";
+/// Config: agents of before.
+pub const NOT_RESTARTED: &str = "agents were not restarted since the upgrade";
+/// Config: what had to stay.
+pub const CONFIG_CHANGED: &str = "has changed:";
 /// Apply: no refusal.
 pub const ACCEPTED: &str = "the API accepted what it had to refuse";
 /// Apply: another refusal.

@@ -78,6 +78,16 @@ impl<'a> Run<'a> {
         agent_ns.checked_sub(began_ns.unwrap_or(0)).unwrap_or(agent_ns) / 1_000_000
     }
 
+    /// When something was observed, seconds since 1970.
+    pub(super) fn unix_s(&self, observation: &Observation) -> Result<i64, String> {
+        let began = self.observations.iter().find_map(|observation| match &observation.fact {
+            Fact::Began(began) => Some(began.unix_s),
+            _ => None,
+        });
+        let began = began.ok_or_else(|| "the evidence does not say when the run began".to_owned())?;
+        Ok(began.saturating_add(i64::try_from(observation.at_ns / 1_000_000_000).unwrap_or(i64::MAX)))
+    }
+
     /// Why a step could not be carried out.
     pub(super) fn failed(&self, id: &str) -> Option<(&'a Observation, &'a Trouble)> {
         self.of(id).find_map(|observation| match &observation.fact {

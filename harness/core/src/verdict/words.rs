@@ -133,6 +133,8 @@ pub(super) fn expected(step: &Step) -> String {
         Step::Count(count) => counted(count),
         Step::Distribution(step) => split(step),
         Step::Downtime(step) => downtime(step),
+        Step::Config(step) => step.expect.as_ref().map(super::config::expected).unwrap_or_default(),
+        Step::Upgrade(_) => "Cilium is upgraded and ready on every node".to_owned(),
         other => ProbeRef::of(other).map_or_else(|| format!("`{}` can be carried out", other.verb()), probe),
     }
 }

@@ -3,6 +3,7 @@
 
 mod absence;
 mod arp;
+mod cilium;
 mod hostile;
 mod numbers;
 mod probes;

@@ -26,6 +26,7 @@ pub(crate) fn plan(steps: &Value) -> Plan {
         scenario: serde_json::from_value(scenario).unwrap(),
         manifests: BTreeMap::new(),
         profile: serde_json::from_value(profile).unwrap(),
+        before: None,
         values: BTreeMap::new(),
         unmodelled: Vec::new(),
         variants: Vec::new(),

@@ -8,6 +8,9 @@ mod command;
 pub mod definitions;
 #[cfg(test)]
 mod fake;
+#[cfg(test)]
+mod fake_cluster;
+mod installation;
 mod live;
 mod pods;
 mod ready;
@@ -21,6 +24,7 @@ use plumb_core::values::Values;
 use serde::Serialize;
 
 pub use chart::chart_version;
+pub use installation::{Installation, InstallationError, read_config};
 pub use live::{Change, Difference, compare, live_values};
 pub use ready::{Expect, NotReady, PodTrouble, ReadyFacts, ready};
 pub use values::rendered;

@@ -85,6 +85,13 @@ pub struct PodTrouble {
     pub log: Vec<String>,
 }
 
+impl PodTrouble {
+    /// Whether a program in it ended badly; otherwise it could not even be started.
+    pub fn is_crash(&self) -> bool {
+        pods::has_log(self)
+    }
+}
+
 impl std::fmt::Display for PodTrouble {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "container {} of pod {NAMESPACE}/{}", self.container, self.pod)?;

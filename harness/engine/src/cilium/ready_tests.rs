@@ -4,117 +4,21 @@ use super::*;
 use std::task::Poll;
 
 use futures::future::FutureExt;
-use plumb_refnet::api::{ApiConfig, ApiServer};
+use plumb_refnet::api::ApiServer;
 use serde_json::json;
 
-use crate::cluster::{Cluster, Manifest, ResourceRef};
+use super::super::fake_cluster::{Scene, rolled};
+use crate::cluster::ResourceRef;
 
 const LONG: Duration = Duration::from_secs(30);
 
-/// A cluster whose objects a test writes, status and all.
-struct Scene {
-    server: ApiServer,
-    cluster: Cluster,
-}
-
-impl Scene {
-    fn new() -> Scene {
-        let server = ApiServer::new(ApiConfig { crds: vec!["gatewayclasses".into()] }).unwrap();
-        let cluster = Cluster::new(server.client(), LONG);
-        Scene { server, cluster }
-    }
-
-    /// Creates or changes an object, and then its status.
-    async fn put(&self, value: Value) {
-        let text = |pointer: &str| value.pointer(pointer).and_then(Value::as_str).unwrap().to_owned();
-        let (kind, name) = (text("/kind"), text("/metadata/name"));
-        let namespace = value.pointer("/metadata/namespace").and_then(Value::as_str).map(str::to_owned);
-        let mut object = value.clone();
-        let status = object.as_object_mut().unwrap().remove("status");
-        self.cluster.apply(&Manifest { object: format!("{kind}/{name}"), value: object }).await.unwrap();
-        let resource = ResourceRef { kind, namespace, name };
-        if let Some(status) = status {
-            self.status(&resource, status).await;
-        }
-    }
-
-    async fn status(&self, resource: &ResourceRef, mut status: Value) {
-        let seen = self.cluster.read(resource).await.unwrap().unwrap();
-        if seen["metadata"]["generation"].is_number() && resource.kind != "Pod" && resource.kind != "Node" {
-            status["observedGeneration"] = seen["metadata"]["generation"].clone();
-        }
-        let (group, version) = seen["apiVersion"].as_str().unwrap().rsplit_once('/').unwrap_or(("", seen["apiVersion"].as_str().unwrap()));
-        let kind = GroupVersionKind::gvk(group, version, &resource.kind);
-        let kind = ApiResource::from_gvk(&kind);
-        let api: Api<DynamicObject> = match &resource.namespace {
-            Some(namespace) => Api::namespaced_with(self.server.client(), namespace, &kind),
-            None => Api::all_with(self.server.client(), &kind),
-        };
-        let patch = kube::api::Patch::Merge(json!({"status": status}));
-        api.patch_status(&resource.name, &kube::api::PatchParams::default(), &patch).await.unwrap();
-    }
-
-    async fn node(&self, name: &str, ready: &str) {
-        let conditions = json!([{"type": "Ready", "status": ready, "reason": "r", "message": "m"}]);
-        self.put(json!({"apiVersion": "v1", "kind": "Node", "metadata": {"name": name}, "status": {"conditions": conditions}})).await;
-    }
-
-    async fn daemon_set(&self, name: &str, image: &str, status: Value) {
-        let template = json!({"metadata": {"labels": {"k8s-app": name}}, "spec": {"containers": [{"name": name, "image": image}]}});
-        let spec = json!({"selector": {"matchLabels": {"k8s-app": name}}, "template": template});
-        let metadata = json!({"name": name, "namespace": NAMESPACE});
-        self.put(json!({"apiVersion": "apps/v1", "kind": "DaemonSet", "metadata": metadata, "spec": spec, "status": status})).await;
-    }
-
-    async fn operator(&self, status: Value) {
-        let labels = json!({"name": "cilium-operator"});
-        let template =
-            json!({"metadata": {"labels": labels}, "spec": {"containers": [{"name": "cilium-operator", "image": "operator:1"}]}});
-        let spec = json!({"replicas": 1, "selector": {"matchLabels": labels}, "template": template});
-        let metadata = json!({"name": "cilium-operator", "namespace": NAMESPACE});
-        self.put(json!({"apiVersion": "apps/v1", "kind": "Deployment", "metadata": metadata, "spec": spec, "status": status})).await;
-    }
-
-    async fn class(&self, status: &str) {
-        let condition = json!({"type": "Accepted", "status": status, "reason": "Pending", "message": "Waiting", "lastTransitionTime": "2026-01-01T00:00:00Z"});
-        let spec = json!({"controllerName": "io.cilium/gateway-controller"});
-        let (api, kind) = ("gateway.networking.k8s.io/v1", "GatewayClass");
-        let resource = ResourceRef { kind: kind.into(), namespace: None, name: "cilium".into() };
-        self.put(json!({"apiVersion": api, "kind": kind, "metadata": {"name": "cilium"}, "spec": spec})).await;
-        self.status(&resource, json!({"conditions": [condition]})).await;
-    }
-
-    async fn pod(&self, name: &str, status: Value) {
-        let spec = json!({"nodeName": "worker", "containers": [{"name": "cilium-agent", "image": "cilium:1"}]});
-        let metadata = json!({"name": name, "namespace": NAMESPACE});
-        self.put(json!({"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": spec, "status": status})).await;
-    }
-
-    /// Everything is there but what a test takes away.
-    async fn whole(&self) {
-        self.node("control-plane", "True").await;
-        self.node("worker", "True").await;
-        self.daemon_set("cilium", "cilium:1", rolled(2, 2)).await;
-        self.daemon_set("cilium-envoy", "envoy:1", rolled(2, 2)).await;
-        self.operator(json!({"replicas": 1, "updatedReplicas": 1, "availableReplicas": 1})).await;
-        self.class("True").await;
-    }
-
-    async fn late(&self) -> String {
-        let ended = ready(&self.server.client(), &expect(), Duration::from_millis(700)).await;
-        ended.unwrap_err().to_string()
-    }
-}
-
-fn rolled(desired: i32, available: i32) -> Value {
-    json!({
-        "desiredNumberScheduled": desired, "currentNumberScheduled": desired, "numberMisscheduled": 0, "numberReady": available,
-        "updatedNumberScheduled": desired, "numberAvailable": available,
-    })
-}
-
 fn expect() -> Expect {
     Expect { nodes: 2, gateway_class: true }
+}
+
+async fn late(scene: &Scene) -> String {
+    let ended = ready(&scene.server.client(), &expect(), Duration::from_millis(700)).await;
+    ended.unwrap_err().to_string()
 }
 
 #[tokio::test]
@@ -131,25 +35,25 @@ async fn everything_there_is_ready_with_its_images_and_times() {
 #[tokio::test]
 async fn each_part_that_lacks_is_named() {
     let scene = Scene::new();
-    assert!(scene.late().await.contains("DaemonSet cilium is not there"));
+    assert!(late(&scene).await.contains("DaemonSet cilium is not there"));
     scene.whole().await;
     scene.daemon_set("cilium", "cilium:1", rolled(2, 1)).await;
-    let said = scene.late().await;
+    let said = late(&scene).await;
     assert_eq!(said, "wait for Cilium: not ready after 700 ms: DaemonSet cilium: 2 of 2 Pods as it says now, 1 available");
     scene.daemon_set("cilium", "cilium:1", rolled(1, 1)).await;
-    assert!(scene.late().await.contains("DaemonSet cilium wants 1 Pods for 2 nodes"));
+    assert!(late(&scene).await.contains("DaemonSet cilium wants 1 Pods for 2 nodes"));
     scene.daemon_set("cilium", "cilium:1", rolled(2, 2)).await;
     scene.node("worker", "False").await;
-    assert!(scene.late().await.contains("not Ready: worker"));
+    assert!(late(&scene).await.contains("not Ready: worker"));
     scene.node("worker", "True").await;
     scene.daemon_set("cilium-envoy", "envoy:1", rolled(2, 0)).await;
-    assert!(scene.late().await.contains("DaemonSet cilium-envoy: 2 of 2 Pods as it says now, 0 available"));
+    assert!(late(&scene).await.contains("DaemonSet cilium-envoy: 2 of 2 Pods as it says now, 0 available"));
     scene.daemon_set("cilium-envoy", "envoy:1", rolled(2, 2)).await;
     scene.operator(json!({"replicas": 2, "updatedReplicas": 1, "availableReplicas": 1})).await;
-    assert!(scene.late().await.contains("Deployment cilium-operator: 1 of 1 Pods as it says now, 1 available, 2 in all"));
+    assert!(late(&scene).await.contains("Deployment cilium-operator: 1 of 1 Pods as it says now, 1 available, 2 in all"));
     scene.operator(json!({"replicas": 1, "updatedReplicas": 1, "availableReplicas": 1})).await;
     scene.class("Unknown").await;
-    assert!(scene.late().await.contains("GatewayClass cilium: Accepted=Unknown Pending: Waiting"));
+    assert!(late(&scene).await.contains("GatewayClass cilium: Accepted=Unknown Pending: Waiting"));
 }
 
 #[tokio::test]
@@ -173,7 +77,7 @@ async fn a_new_generation_is_not_ready_before_it_is_rolled_out() {
     let resource = ResourceRef { kind: "DaemonSet".into(), namespace: Some(NAMESPACE.into()), name: "cilium".into() };
     let template = json!({"spec": {"template": {"metadata": {"annotations": {"x": "y"}}}}});
     scene.cluster.merge(&resource, &template).await.unwrap();
-    assert!(scene.late().await.contains("DaemonSet cilium: its change is not noticed yet"));
+    assert!(late(&scene).await.contains("DaemonSet cilium: its change is not noticed yet"));
 }
 
 #[tokio::test]

@@ -168,6 +168,13 @@ impl Lab {
         }
     }
 
+    /// Cilium as this program installed it, where it may upgrade or restart it.
+    pub fn installation(&self) -> Option<crate::cilium::Installation> {
+        match self {
+            Lab::Refnet(_) => None,
+        }
+    }
+
     /// How to look into it while it is kept.
     pub fn entrance(&self) -> String {
         match self {

@@ -3,6 +3,7 @@
 
 mod act;
 mod arp;
+mod cilium;
 mod http;
 mod object;
 mod probe;
@@ -71,6 +72,9 @@ async fn one(scene: &Scene, step: &Step, id: &str) -> Result<(), Trouble> {
         Step::Delete(step) => act::delete(scene, step, id).await,
         Step::Place(step) => act::place(scene, step, id).await,
         Step::Node(step) => act::node(scene, step, id).await,
+        Step::Upgrade(step) => cilium::upgrade(scene, step).await,
+        Step::Restart(step) => cilium::restart(scene, step, id).await,
+        Step::Config(step) => cilium::config(scene, step).await,
         Step::Eventually(step) => wait::eventually(scene, step).await,
         Step::Consistently(step) => wait::consistently(scene, step).await,
         Step::Distribution(step) => sample::distribution(scene, step).await,

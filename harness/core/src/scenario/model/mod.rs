@@ -5,12 +5,15 @@
 //! verdicts and in the faults that must turn it red. `x-plumb` says in the schema what a text means; `scenario::parse` checks it
 //! by that (see `scenario::meaning`), so a new field with a known meaning needs nothing else.
 
+mod cilium;
+
 mod expectations;
 
 mod probes;
 
 mod steps;
 
+pub use cilium::*;
 pub use expectations::*;
 pub use probes::*;
 pub use steps::*;

@@ -6,8 +6,8 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    ArpProbe, BackendProtocol, Consistently, Count, Distribution, Downtime, Eventually, HttpProbe, L4Probe, LeaseProbe, Never, PingProbe,
-    StatusProbe, Target, TlsProbe,
+    ArpProbe, BackendProtocol, ConfigProbe, Consistently, Count, Distribution, Downtime, Eventually, HttpProbe, L4Probe, LeaseProbe, Never,
+    PingProbe, Restart, StatusProbe, Target, TlsProbe, Upgrade,
 };
 
 /// One thing that is done or observed. `{verb: {...}}`.
@@ -24,6 +24,10 @@ pub enum Step {
     Place(Place),
     /// Do something to a node.
     Node(NodeStep),
+    /// Upgrade Cilium.
+    Upgrade(Upgrade),
+    /// Restart a part of Cilium.
+    Restart(Restart),
     /// Watch while other steps run.
     During(During),
     /// HTTP requests.
@@ -40,6 +44,8 @@ pub enum Step {
     Status(StatusProbe),
     /// The L2 announcement lease of a Service.
     Lease(LeaseProbe),
+    /// Cilium's configuration.
+    Config(ConfigProbe),
     /// Probe until it holds.
     Eventually(Eventually),
     /// Probe, and it must hold all the time.
