@@ -53,6 +53,20 @@ pub fn serve_main(args: impl Iterator<Item = OsString>) -> ExitCode {
     }
 }
 
+/// Does nothing until SIGTERM or SIGINT: what a Pod runs in which agents are only started by others. Exit status: 0 after the signal,
+/// 1 when it cannot wait for one.
+pub fn wait_main() -> ExitCode {
+    use nix::sys::signal::{SigSet, Signal};
+    let mut ends = SigSet::empty();
+    ends.add(Signal::SIGTERM);
+    ends.add(Signal::SIGINT);
+    // Blocked, they also reach a process that is the first of its namespace, to which nobody else could send them.
+    match ends.thread_block().and_then(|()| ends.wait()) {
+        Ok(_) => ExitCode::SUCCESS,
+        Err(error) => fatal(&format!("wait for a signal: {error}"), 1),
+    }
+}
+
 /// Changes an interface of this network namespace. Arguments (after `interface`): `name ADDRESS NAME`, `up NAME` or `down NAME`.
 /// Exit status: 0 when it is as asked (also when it was so before), 1 when the system refused, 2 for a bad command line.
 pub fn interface_main(args: impl Iterator<Item = OsString>) -> ExitCode {

@@ -16,6 +16,7 @@ pub fn dispatch() -> Option<ExitCode> {
             match mode.to_str() {
                 Some("session") => Some(plumb_agent::session_main()),
                 Some("serve") => Some(plumb_agent::serve_main(args)),
+                Some("wait") => Some(plumb_agent::wait_main()),
                 _ => Some(ExitCode::from(3)),
             }
         }

@@ -7,12 +7,15 @@
 mod admit;
 mod apply;
 mod body;
+mod containers;
 mod discovery;
+mod exec;
 mod fields;
 mod fuzz;
 mod handle;
 mod kinds;
 mod listen;
+mod log;
 mod merge;
 mod names;
 mod object;
@@ -23,6 +26,7 @@ mod remove;
 mod request;
 mod respond;
 mod rules;
+mod running;
 mod schema;
 mod selector;
 mod service;
@@ -32,11 +36,12 @@ mod subresource;
 mod watch;
 mod write;
 
-use std::sync::{Arc, Mutex, MutexGuard};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock};
 
 use serde_json::json;
 use tokio_util::sync::CancellationToken;
 
+pub use containers::{Container, Containers, Life, Started, Starting};
 pub use fuzz::fuzz_request;
 pub use listen::{ServeError, Serving};
 pub use pki::{Identity, Pki, PkiError, kube_config};
@@ -68,6 +73,8 @@ struct Inner {
     store: Mutex<store::Store>,
     /// Ends every watch when the server stops.
     stopped: CancellationToken,
+    /// Whoever runs the Pods.
+    containers: OnceLock<Arc<dyn Containers>>,
 }
 
 impl ApiServer {
@@ -94,7 +101,9 @@ impl ApiServer {
             &now,
         );
         store.seed("customresourcedefinitions", definitions, &now);
-        Ok(ApiServer { inner: Arc::new(Inner { store: Mutex::new(store), stopped: CancellationToken::new() }) })
+        Ok(ApiServer {
+            inner: Arc::new(Inner { store: Mutex::new(store), stopped: CancellationToken::new(), containers: OnceLock::new() }),
+        })
     }
 
     /// A tower service: `kube::Client::new(server.service(), "default")` is a client without a socket.
@@ -114,6 +123,12 @@ impl ApiServer {
     /// The listener cannot be made non-blocking or registered with the runtime.
     pub fn serve(&self, listener: std::net::TcpListener, tls: Arc<rustls::ServerConfig>) -> Result<Serving, ServeError> {
         listen::serve(self.service(), listener, tls, self.inner.stopped.child_token())
+    }
+
+    /// Names whoever runs the Pods: from now on their logs can be read and programs be started in them. The first one named counts.
+    pub fn run_by(&self, containers: Arc<dyn Containers>) {
+        // A second one would be a second owner of the same Pods.
+        let _ = self.inner.containers.set(containers);
     }
 
     /// Ends every watch and refuses every further request; in-process clients included.

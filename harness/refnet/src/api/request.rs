@@ -97,6 +97,11 @@ impl Query {
         self.0.iter().find(|(k, _)| k == key).map(|(_, v)| v.as_str())
     }
 
+    /// Every value of a key, in order.
+    pub(crate) fn all<'a>(&'a self, key: &'a str) -> impl Iterator<Item = &'a str> {
+        self.0.iter().filter(move |(k, _)| k == key).map(|(_, v)| v.as_str())
+    }
+
     /// `true`, `1` and a bare key mean yes.
     pub(crate) fn flag(&self, key: &str) -> bool {
         matches!(self.first(key), Some("true" | "1" | "True" | ""))

@@ -14,7 +14,7 @@ use tokio_util::sync::CancellationToken;
 use super::handle::handle;
 use super::request::Call;
 use super::status::ApiError;
-use super::{Inner, respond};
+use super::{Inner, respond, running};
 
 /// Largest request body, as the real API has it: 3 MiB.
 pub(super) const BODY_LIMIT: usize = 3 * 1024 * 1024;
@@ -48,7 +48,7 @@ impl ApiService {
         if self.stopped.is_cancelled() {
             return respond::refusal(&ApiError::unavailable("the API server has stopped"));
         }
-        let (head, body) = request.into_parts();
+        let (mut head, body) = request.into_parts();
         let body = match Limited::new(body, BODY_LIMIT).collect().await {
             Ok(collected) => collected.to_bytes(),
             Err(error) if error.is::<LengthLimitError>() => return respond::refusal(&ApiError::too_large(BODY_LIMIT)),
@@ -60,6 +60,11 @@ impl ApiService {
             Ok(call) if call.path.starts_with("/openapi/") => {
                 let writing = tokio::task::spawn_blocking(move || handle(&self.inner, &call, &self.stopped));
                 writing.await.unwrap_or_else(|error| respond::refusal(&ApiError::internal(error.to_string())))
+            }
+            Ok(call) if running::is_meant(&call) => {
+                let on_upgrade = head.extensions.remove::<hyper::upgrade::OnUpgrade>();
+                let connection = running::Connection { headers: head.headers, on_upgrade, stopped: self.stopped.clone() };
+                running::answer(&self.inner, &call, connection).await
             }
             Ok(call) => handle(&self.inner, &call, &self.stopped),
             Err(error) => respond::refusal(&error),

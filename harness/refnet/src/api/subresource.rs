@@ -15,7 +15,7 @@ pub(crate) fn answer(inner: &Inner, call: &Call, place: &Place, name: &str, opti
     match (kind, name) {
         (("", "Pod"), "binding") if call.method == Method::POST => bind(inner, call, place, options),
         (("apps", "Deployment" | "ReplicaSet"), "scale") => scale(inner, call, place, options),
-        (("", "Pod"), "log" | "exec" | "attach" | "portforward" | "eviction" | "ephemeralcontainers" | "resize" | "proxy")
+        (("", "Pod"), "attach" | "portforward" | "eviction" | "ephemeralcontainers" | "resize" | "proxy")
         | (("", "ServiceAccount"), "token")
         | (("", "Service" | "Node"), "proxy") => Err(ApiError::not_implemented(format!(
             "the reference network has no {name} of {}: Pods are agent processes of the lab, reached through the lab itself",

@@ -113,20 +113,20 @@ impl Deployments {
     }
 }
 
-fn is_owned(pod: &Pod, uid: &str) -> bool {
+pub(super) fn is_owned(pod: &Pod, uid: &str) -> bool {
     pod.metadata.owner_references.iter().flatten().any(|owner| owner.uid == uid && owner.controller == Some(true))
 }
 
-fn is_finished(pod: &Pod) -> bool {
+pub(super) fn is_finished(pod: &Pod) -> bool {
     pod.status.as_ref().and_then(|status| status.phase.as_deref()).is_some_and(|phase| phase == "Failed" || phase == "Succeeded")
 }
 
-fn is_alive(pod: &Pod, gone: &BTreeSet<String>) -> bool {
+pub(super) fn is_alive(pod: &Pod, gone: &BTreeSet<String>) -> bool {
     let leaving = pod.metadata.deletion_timestamp.is_some() || pod.metadata.uid.as_ref().is_some_and(|uid| gone.contains(uid));
     !leaving && !is_finished(pod)
 }
 
-fn is_ready(pod: &Pod) -> bool {
+pub(super) fn is_ready(pod: &Pod) -> bool {
     let conditions = pod.status.as_ref().and_then(|status| status.conditions.as_ref());
     conditions.into_iter().flatten().any(|condition| condition.type_ == "Ready" && condition.status == "True")
 }

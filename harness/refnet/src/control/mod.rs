@@ -1,5 +1,6 @@
 //! The cluster's controllers, one task each in the supervisor: they read mirrors of the API and write only what differs.
 
+mod daemonsets;
 mod deployments;
 mod endpoints;
 mod gateways;
@@ -14,7 +15,7 @@ mod tests;
 use std::future::Future;
 use std::time::Duration;
 
-use k8s_openapi::api::apps::v1::Deployment;
+use k8s_openapi::api::apps::v1::{DaemonSet, Deployment};
 use k8s_openapi::api::core::v1::Pod;
 use kube::core::DynamicObject;
 use kube::{Api, Client};
@@ -51,13 +52,14 @@ struct Cluster {
     source: Source,
     pods: Mirror<Pod>,
     deployments: Mirror<Deployment>,
+    daemon_sets: Mirror<DaemonSet>,
     pools: Mirror<DynamicObject>,
     pulse: Pulse,
 }
 
 impl Cluster {
     fn synced(&self) -> bool {
-        self.source.synced() && self.pods.synced() && self.deployments.synced() && self.pools.synced()
+        self.source.synced() && self.pods.synced() && self.deployments.synced() && self.daemon_sets.synced() && self.pools.synced()
     }
 }
 
@@ -78,6 +80,7 @@ pub async fn run(client: Client, settings: Settings, faults: FaultSet, seed: u64
         source: Source::follow(&client, &pulse, &cancel),
         pods: Mirror::follow(Api::all(client.clone()), pulse.clone(), cancel.clone()),
         deployments: Mirror::follow(Api::all(client.clone()), pulse.clone(), cancel.clone()),
+        daemon_sets: Mirror::follow(Api::all(client.clone()), pulse.clone(), cancel.clone()),
         pools: Mirror::follow(Api::all_with(client.clone(), &pools), pulse.clone(), cancel.clone()),
         client,
         settings,
@@ -88,6 +91,7 @@ pub async fn run(client: Client, settings: Settings, faults: FaultSet, seed: u64
     let mut tasks = JoinSet::new();
     tasks.spawn(drive(scheduler::Scheduler::default(), cluster.clone(), cancel.clone()));
     tasks.spawn(drive(deployments::Deployments::default(), cluster.clone(), cancel.clone()));
+    tasks.spawn(drive(daemonsets::DaemonSets::default(), cluster.clone(), cancel.clone()));
     tasks.spawn(drive(endpoints::Endpoints, cluster.clone(), cancel.clone()));
     tasks.spawn(drive(lbipam::LbIpam::default(), cluster.clone(), cancel.clone()));
     if cluster.settings.gateway {

@@ -102,7 +102,7 @@ fn says_unschedulable(pod: &Pod) -> bool {
 }
 
 /// Whether a Pod may go to a node.
-fn admits(node: &Node, pod: &Pod) -> bool {
+pub(super) fn admits(node: &Node, pod: &Pod) -> bool {
     let labels = node.metadata.labels.clone().unwrap_or_default();
     let Some(spec) = &pod.spec else { return false };
     let tolerations = spec.tolerations.as_deref().unwrap_or_default();

@@ -2,6 +2,7 @@
 //! Gateway and Service proxies. It talks to the API over the lab's own wire with its own certificate.
 
 pub(crate) mod credentials;
+pub(crate) mod logs;
 pub(crate) mod registry;
 
 mod datapath;

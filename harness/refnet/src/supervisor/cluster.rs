@@ -87,6 +87,11 @@ impl Cluster {
         Ok(cluster)
     }
 
+    /// Names whoever answers for the Pods on the API.
+    pub(super) fn run_pods(&self, containers: std::sync::Arc<dyn crate::api::Containers>) {
+        self.api.run_by(containers);
+    }
+
     /// What the owner is told.
     pub(super) fn ready(&self) -> &Ready {
         &self.ready
@@ -173,6 +178,10 @@ impl Cluster {
             let name = &machine.plan.name;
             texts.insert(format!("log of node {name}"), tail(&log_file(name)));
             texts.insert(format!("state of node {name}"), format!("power: {}, paused: {}", machine.netns().is_some(), machine.paused()));
+        }
+        for entry in std::fs::read_dir(".").into_iter().flatten().filter_map(Result::ok) {
+            let file = entry.file_name().to_string_lossy().into_owned();
+            texts.extend(crate::node::logs::of(&file).map(|name| (name, tail(&file))).filter(|(_, text)| !text.is_empty()));
         }
         texts.insert("log of the supervisor".to_owned(), tail("supervisor.log"));
         texts

@@ -19,6 +19,7 @@ const LINE_MAX: usize = 1 << 20;
 /// Answers until the lab is closed.
 pub(super) async fn serve(listener: UnixListener, cluster: Cluster) {
     let cluster = Arc::new(cluster);
+    cluster.run_pods(Arc::new(super::containers::Pods(Arc::downgrade(&cluster))));
     let closed = Arc::new(Notify::new());
     loop {
         let accepted = tokio::select! {

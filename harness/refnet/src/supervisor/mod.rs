@@ -2,6 +2,7 @@
 //! cluster's controllers, starts the nodes, answers `control.sock`, and takes everything with it when it ends.
 
 mod cluster;
+mod containers;
 mod control;
 mod enter;
 mod machine;

@@ -137,7 +137,7 @@ impl Kubectl {
 }
 
 #[allow(clippy::print_stderr, reason = "the reason a test did nothing")]
-fn skipped(why: &str) {
+pub(super) fn skipped(why: &str) {
     eprintln!("skipped: {why}");
 }
 

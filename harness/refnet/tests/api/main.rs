@@ -7,6 +7,7 @@ mod kube;
 mod kubectl;
 mod refusals;
 mod rules;
+mod running;
 
 use std::net::{IpAddr, Ipv4Addr, TcpListener};
 
@@ -20,9 +21,14 @@ fn server() -> ApiServer {
 
 /// A server on loopback with its authority.
 fn https() -> (Serving, String, Pki) {
+    https_of(&server())
+}
+
+/// A certain server on loopback with its authority.
+fn https_of(server: &ApiServer) -> (Serving, String, Pki) {
     let pki = Pki::new().unwrap();
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let url = format!("https://{}", listener.local_addr().unwrap());
     let tls = pki.server_config(&["localhost".to_owned()], &[IpAddr::V4(Ipv4Addr::LOCALHOST)]).unwrap();
-    (server().serve(listener, tls).unwrap(), url, pki)
+    (server.serve(listener, tls).unwrap(), url, pki)
 }

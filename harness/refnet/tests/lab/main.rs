@@ -42,6 +42,7 @@ fn dispatch() -> Option<ExitCode> {
         "__agent" => match arguments.next()?.to_str()? {
             "session" => Some(plumb_agent::session_main()),
             "serve" => Some(plumb_agent::serve_main(arguments)),
+            "wait" => Some(plumb_agent::wait_main()),
             _ => None,
         },
         _ => None,

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use k8s_openapi::api::core::v1::{Container, Pod};
+use kube::ResourceExt as _;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use plumb_core::probe::{ServeOp, ServeProtocol};
@@ -17,6 +18,7 @@ use super::environment::{Addresses, resolve};
 use super::status::{Doing, now};
 use super::{Kubelet, Wish};
 use crate::net::netns::Netns;
+use crate::node::logs;
 
 /// The variable an agent reads its servers from when its arguments name no other.
 const SERVE_VARIABLE: &str = "PLUMB_SERVE";
@@ -170,9 +172,14 @@ fn spawn(place: &Place, container: &Container, variables: Vec<(String, String)>)
         None | Some([]) => command.args(["serve", "--config-env", SERVE_VARIABLE]),
         Some(arguments) => command.args(arguments),
     };
-    // Standard error is the node's log; the agent never prints what it was given.
-    command.env_clear().envs(variables).stdin(Stdio::null()).stdout(Stdio::null()).kill_on_drop(true);
-    match &place.netns {
+    // Standard error is the container's log; the agent never prints what it was given.
+    command.env_clear().envs(variables).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped()).kill_on_drop(true);
+    let log = logs::begin(&crate::api::Container {
+        namespace: place.pod.namespace().unwrap_or_default(),
+        pod: place.pod.name_any(),
+        name: container.name.clone(),
+    })?;
+    let mut child = match &place.netns {
         None => command.spawn(),
         Some(netns) => {
             let runtime = tokio::runtime::Handle::current();
@@ -181,7 +188,11 @@ fn spawn(place: &Place, container: &Container, variables: Vec<(String, String)>)
                 command.spawn()
             })?
         }
+    }?;
+    if let Some(errors) = child.stderr.take() {
+        tokio::spawn(logs::keep(errors, log));
     }
+    Ok(child)
 }
 
 /// What the servers in the environment will listen on: whether it is UDP, and the port.
