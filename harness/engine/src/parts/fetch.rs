@@ -1,5 +1,6 @@
 //! Downloads over HTTPS, with limits. Proxies of the environment (`HTTPS_PROXY`, `NO_PROXY`) are used, and the system's authorities.
 
+use std::sync::OnceLock;
 use std::time::Duration;
 
 use futures::StreamExt;
@@ -38,35 +39,91 @@ pub enum FetchError {
     },
 }
 
+/// How far a download is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Download<'a> {
+    /// What is downloaded, in words: `kind v0.29.0`.
+    pub what: &'a str,
+    /// Bytes that came.
+    pub bytes: u64,
+    /// Bytes in all, where the server said so.
+    pub total: Option<u64>,
+    /// Whether it has ended, well or not.
+    pub ended: bool,
+}
+
+type Watcher = Box<dyn Fn(&Download<'_>) + Send + Sync>;
+
+static WATCHER: OnceLock<Watcher> = OnceLock::new();
+
+/// Has every download of this process told to somebody, piece by piece. Only the first call counts: there is one terminal.
+pub fn watch_downloads(watcher: impl Fn(&Download<'_>) + Send + Sync + 'static) {
+    let _ = WATCHER.set(Box::new(watcher));
+}
+
 /// A whole answer of at most so many bytes.
 ///
 /// # Errors
 /// See [`FetchError`].
 pub(crate) async fn bytes(url: &str, bytes_max: u64, limit: Duration) -> Result<Vec<u8>, FetchError> {
     let mut all = Vec::new();
-    let take = |piece: &[u8]| -> Result<(), FetchError> {
-        if all.len() as u64 + piece.len() as u64 > bytes_max {
-            return Err(FetchError::TooLong { url: url.to_owned(), limit: bytes_max });
-        }
+    pieces(url, bytes_max, limit, |piece, _| {
         all.extend_from_slice(piece);
-        Ok(())
-    };
-    pieces(url, limit, take).await?;
+        Ok::<_, FetchError>(())
+    })
+    .await?;
     Ok(all)
 }
 
-/// An answer piece by piece.
-async fn pieces<E: From<FetchError>>(url: &str, limit: Duration, mut take: impl FnMut(&[u8]) -> Result<(), E>) -> Result<(), E> {
+/// An answer piece by piece, of at most so many bytes in all; `what` is what it is called while it comes.
+///
+/// # Errors
+/// See [`FetchError`], or what `take` says.
+pub(super) async fn into<E: From<FetchError>>(
+    url: &str,
+    what: &str,
+    bytes_max: u64,
+    limit: Duration,
+    mut take: impl FnMut(&[u8]) -> Result<(), E>,
+) -> Result<(), E> {
+    let mut download = Download { what, bytes: 0, total: None, ended: false };
+    let tell = |download: &Download<'_>| WATCHER.get().into_iter().for_each(|watcher| watcher(download));
+    let done = pieces(url, bytes_max, limit, |piece, total| {
+        take(piece)?;
+        download.bytes += piece.len() as u64;
+        download.total = total;
+        tell(&download);
+        Ok(())
+    })
+    .await;
+    download.ended = true;
+    tell(&download);
+    done
+}
+
+async fn pieces<E: From<FetchError>>(
+    url: &str,
+    bytes_max: u64,
+    limit: Duration,
+    mut take: impl FnMut(&[u8], Option<u64>) -> Result<(), E>,
+) -> Result<(), E> {
     let failed = |message: String| FetchError::Get { url: url.to_owned(), message };
     let broken = |error: reqwest::Error| failed(crate::cluster::chain(&error.without_url()));
+    let mut came = 0u64;
     let work = async {
         let answer = client().map_err(&broken)?.get(url).send().await.map_err(&broken)?;
         if !answer.status().is_success() {
             return Err(FetchError::Status { url: url.to_owned(), status: answer.status().to_string() }.into());
         }
+        let total = answer.content_length();
         let mut body = answer.bytes_stream();
         while let Some(piece) = body.next().await {
-            take(&piece.map_err(&broken)?)?;
+            let piece = piece.map_err(&broken)?;
+            came += piece.len() as u64;
+            if came > bytes_max {
+                return Err(FetchError::TooLong { url: url.to_owned(), limit: bytes_max }.into());
+            }
+            take(&piece, total)?;
         }
         Ok(())
     };

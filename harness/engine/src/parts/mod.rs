@@ -3,7 +3,11 @@
 //! [`Given`] is what the user names, on the command line or in the environment; whatever is not named is looked for, or fetched
 //! unless [`Reach::Offline`] forbids it. This module must not decide what a trial needs: a plan says that.
 
+mod cache;
 pub(crate) mod fetch;
+mod lock;
+#[cfg(test)]
+mod server;
 pub mod tools;
 mod values;
 
@@ -11,7 +15,8 @@ use std::path::PathBuf;
 
 use plumb_core::values::{Values, merge};
 
-pub use fetch::FetchError;
+pub use cache::CacheError;
+pub use fetch::{Download, FetchError, watch_downloads};
 pub use values::{ValuesError, read_values};
 
 /// Whether connections may leave the machine.
