@@ -1,12 +1,13 @@
 //! Every scenario on every provider, as tests: `<provider>::<scenario>[@<profile>]`.
 //!
-//! `cargo test --test e2e [FILTER]`, or with nextest, which runs one process a trial. Listing probes nothing. A provider that is not
+//! `cargo test --test e2e [FILTER]`, or with nextest, which runs one process a trial. Listing probes nothing, except for nextest. A provider that is not
 //! there makes its trials ignored, with the reason; `PLUMB_REQUIRE=refnet` (a list with commas) makes that a failure. Runs go to
 //! `$PLUMB_OUT`, else to `target/plumb-runs`.
 
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::time::Duration;
 
 use libtest_mimic::{Arguments, Completion, Failed, Trial as Test};
 use plumb_core::plan::{Disposition, Plan};
@@ -14,9 +15,10 @@ use plumb_core::values::Values;
 use plumb_core::verdict::Outcome;
 use plumb_engine::library::{Ask, Library, LibraryError};
 use plumb_engine::parts::Given;
+use plumb_engine::provider::kind::Sharing;
 use plumb_engine::provider::{self, PROVIDERS};
 use plumb_engine::run::{Cleanup, Closed, Setup, Stop};
-use plumb_engine::suite::{Trial, absent, labs_at_once, run_here};
+use plumb_engine::suite::{Trial, labs_at_once, run_here};
 
 fn main() -> ExitCode {
     if let Some(code) = plumb_engine::entry::dispatch() {
@@ -41,11 +43,10 @@ fn main() -> ExitCode {
         .into_iter()
         .map(|trial| {
             let stage = Arc::clone(&stage);
-            let known_absent = !absent(&trial.provider).is_empty() && !required(&trial.provider);
+            // nextest asks for the ignored ones while listing; one that finds out only when it runs would count as passed there.
+            let known_absent = nextest() && !required(&trial.provider) && !stage.unavailable(&trial.provider).is_empty();
             let name = trial.to_string();
-            let test = Test::ignorable_test(name, move || stage.perform(&trial));
-            // nextest asks for the ignored ones while listing, when nothing is probed.
-            test.with_ignored_flag(known_absent && nextest())
+            Test::ignorable_test(name, move || stage.perform(&trial)).with_ignored_flag(known_absent)
         })
         .collect();
     let listing = args.list;
@@ -83,7 +84,7 @@ impl Stage {
         if let Disposition::Skip(reasons) = &plan.disposition {
             return Ok(Completion::ignored_with(reasons.join("; ")));
         }
-        let setup = Setup { cleanup: Cleanup::Close, given: self.given.clone() };
+        let setup = Setup { cleanup: Cleanup::Close, given: self.given.clone(), sharing: sharing() };
         let out = std::env::var_os("PLUMB_OUT").map_or_else(|| target().join("plumb-runs"), PathBuf::from);
         let closed = run_here(plan, &out, &setup, &Stop::default(), Arc::new(|_| {}));
         let closed = closed.map_err(|error| Failed::from(error.to_string()))?;
@@ -123,6 +124,15 @@ impl Stage {
         if !proved.is_empty() {
             say(&format!("proved, each on packets of this run:\n{}", proved.concat()));
         }
+    }
+}
+
+/// Trials use one another's clusters: `PLUMB_SHARE` is for how many seconds one is left to the next; 0 = each makes its own.
+fn sharing() -> Sharing {
+    let text = std::env::var("PLUMB_SHARE").unwrap_or_default();
+    match text.parse().unwrap_or(60) {
+        0 => Sharing::Alone,
+        idle => Sharing::For(Duration::from_secs(idle)),
     }
 }
 

@@ -65,6 +65,9 @@ pub(crate) struct Choice {
     /// How many labs side by side [default: what cores and memory allow]
     #[arg(long, value_name = "N")]
     pub(crate) jobs: Option<usize>,
+    /// Use a kind cluster that an earlier run left and leave it to later ones, until nobody has used it for this time
+    #[arg(long, value_name = "SECONDS", env = "PLUMB_SHARE", hide_env = true)]
+    pub(crate) share: Option<u64>,
     #[command(flatten)]
     pub(crate) parts: Parts,
 }

@@ -15,11 +15,11 @@ pub const BACKEND_LABEL: &str = "plumbline.backend";
 /// The variable the agent reads its servers from: a JSON list of [`ServeOp`].
 pub const SERVE_VARIABLE: &str = "PLUMB_SERVE";
 
-/// Everything to apply for a backend. `node` is the Kubernetes name of the node it must run on.
+/// Everything to apply for a backend. `node` is the Kubernetes name of the node it must run on, `image` the agent's as the lab names it.
 ///
 /// # Errors
 /// The servers cannot be written as JSON.
-pub fn objects(id: &str, backend: &Backend, leaf: Option<&Leaf>, node: Option<&str>) -> Result<Vec<Value>, serde_json::Error> {
+pub fn objects(id: &str, backend: &Backend, leaf: Option<&Leaf>, node: Option<&str>, image: &str) -> Result<Vec<Value>, serde_json::Error> {
     let serve = serde_json::to_string(&[serve(id, backend, leaf)])?;
     let mut objects = Vec::new();
     let mut env = vec![
@@ -37,7 +37,7 @@ pub fn objects(id: &str, backend: &Backend, leaf: Option<&Leaf>, node: Option<&s
     } else {
         env.push(json!({"name": SERVE_VARIABLE, "value": serve}));
     }
-    objects.push(deployment(id, backend, node, &env));
+    objects.push(deployment(id, backend, node, &env, image));
     objects.extend(service(id, backend));
     Ok(objects)
 }
@@ -92,12 +92,12 @@ fn transport(backend: &Backend) -> &'static str {
     if backend.protocol == BackendProtocol::Udp { "UDP" } else { "TCP" }
 }
 
-fn deployment(id: &str, backend: &Backend, node: Option<&str>, env: &[Value]) -> Value {
+fn deployment(id: &str, backend: &Backend, node: Option<&str>, env: &[Value], image: &str) -> Value {
     let mut labels: Map<String, Value> = backend.labels.iter().map(|(key, value)| (key.clone(), value.clone().into())).collect();
     labels.insert("app".into(), id.into());
     labels.insert(BACKEND_LABEL.into(), id.into());
     let mut container = json!({
-        "name": "agent", "image": "plumb-agent", "args": ["serve", "--config-env", SERVE_VARIABLE], "env": env,
+        "name": "agent", "image": image, "imagePullPolicy": "IfNotPresent", "args": ["serve", "--config-env", SERVE_VARIABLE], "env": env,
         "ports": [{"containerPort": backend.port, "protocol": transport(backend)}],
     });
     if transport(backend) == "TCP" {
@@ -149,7 +149,7 @@ mod tests {
     fn a_key_goes_into_a_secret_and_never_into_a_deployment() {
         let wanted = serde_json::from_value(json!({"c": {"sans": ["a.example"]}})).unwrap();
         let certs = crate::certs::Certs::make(&wanted, 1_800_000_000).unwrap();
-        let objects = objects("echo", &backend(), certs.leaf("c"), None).unwrap();
+        let objects = objects("echo", &backend(), certs.leaf("c"), None, "plumb-agent").unwrap();
         assert_eq!(objects[0]["kind"], "Secret");
         assert!(objects[1..].iter().all(|object| !object.to_string().contains("PRIVATE KEY")));
     }

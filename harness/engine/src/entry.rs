@@ -27,6 +27,7 @@ pub fn dispatch() -> Option<ExitCode> {
             Some(plumb_refnet::node::main(&folder, &name.to_string_lossy()))
         }
         "__janitor" => Some(crate::janitor::main(args.map(|arg| arg.to_string_lossy().into_owned()))),
+        "__keeper" => Some(crate::provider::kind::keeper::main(args.map(|arg| arg.to_string_lossy().into_owned()))),
         _ => None,
     }
 }

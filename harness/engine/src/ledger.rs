@@ -111,12 +111,29 @@ impl Ledger {
     /// # Errors
     /// When it cannot be written.
     pub fn create(folder: &crate::folder::RunFolder) -> Result<Ledger, LedgerError> {
-        let path = folder.file("ledger.jsonl");
-        let file = OpenOptions::new().create_new(true).append(true).open(&path);
-        let file = file.map_err(|source| LedgerError::Io { operation: "create", path: path.clone(), source })?;
-        let ledger = Ledger { path, file: Mutex::new(file) };
-        ledger.write(&Line::Began { version: LEDGER, run: folder.id().to_owned(), owner: Identity::own() })?;
+        Ledger::create_at(&folder.file("ledger.jsonl"), folder.id())
+    }
+
+    /// Makes a ledger for what is not one run's.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    pub fn create_at(path: &Path, run: &str) -> Result<Ledger, LedgerError> {
+        let file = OpenOptions::new().create_new(true).append(true).open(path);
+        let file = file.map_err(|source| LedgerError::Io { operation: "create", path: path.to_owned(), source })?;
+        let ledger = Ledger { path: path.to_owned(), file: Mutex::new(file) };
+        ledger.write(&Line::Began { version: LEDGER, run: run.to_owned(), owner: Identity::own() })?;
         Ok(ledger)
+    }
+
+    /// Writes on in a ledger that is there.
+    ///
+    /// # Errors
+    /// When it is not, or cannot be written.
+    pub fn reopen(path: &Path) -> Result<Ledger, LedgerError> {
+        let file = OpenOptions::new().append(true).open(path);
+        let file = file.map_err(|source| LedgerError::Io { operation: "open", path: path.to_owned(), source })?;
+        Ok(Ledger { path: path.to_owned(), file: Mutex::new(file) })
     }
 
     /// Where it is.
@@ -286,7 +303,8 @@ pub fn sweep() -> Result<Vec<Swept>, LedgerError> {
     let mut swept = Vec::new();
     for entry in fs::read_dir(&place).map_err(failed)? {
         let folder = entry.map_err(failed)?.path();
-        if !folder.is_dir() {
+        // The shared clusters beside them are found by what Docker holds of them.
+        if !folder.is_dir() || folder.ends_with(crate::provider::kind::keeper::PLACE) {
             continue;
         }
         let label: Option<Label> = fs::read(folder.join("owner.json")).ok().and_then(|text| serde_json::from_slice(&text).ok());

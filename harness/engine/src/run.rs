@@ -18,6 +18,7 @@ use crate::cluster::{Cluster, Watched, collect, manifest};
 use crate::folder::{FolderError, RunFolder};
 use crate::ledger::{Ledger, LedgerError};
 use crate::parts::Given;
+use crate::provider::kind::Sharing;
 use crate::provider::{Lab, ProviderError};
 use crate::recorder::Recorder;
 use crate::steps::{RunHooks, Scene, carry_out};
@@ -74,11 +75,13 @@ pub struct Setup {
     pub cleanup: Cleanup,
     /// Parts of a real lab that the user gives.
     pub given: Given,
+    /// Whether a cluster may be one that others use before and after.
+    pub sharing: Sharing,
 }
 
 impl From<Cleanup> for Setup {
     fn from(cleanup: Cleanup) -> Setup {
-        Setup { cleanup, given: Given::default() }
+        Setup { cleanup, given: Given::default(), sharing: Sharing::Alone }
     }
 }
 
@@ -173,17 +176,19 @@ async fn perform(plan: &Arc<Plan>, recorder: &Arc<Recorder>, ledger: &Ledger, se
         recorder.record(None, Fact::StepFailed(trouble));
     };
     listener(Event::Phase("lab"));
-    let limit = Duration::from_millis(plan.budgets.lab_ms);
     let made = tokio::select! {
-        made = tokio::time::timeout(limit, Lab::make(plan, recorder.folder().id(), &setup.given, ledger)) => made,
-        () = stop.token.cancelled() => return clean_up(ledger, &fail),
+        made = Lab::make(plan, recorder.folder(), setup, ledger) => made,
+        () = stop.token.cancelled() => {
+            salvage(recorder, ledger).await;
+            return clean_up(ledger, &fail);
+        }
     };
     let lab = match made {
-        Ok(Ok(lab)) => lab,
-        Ok(Err(error)) => return fail(error.trouble("make the lab")),
-        Err(_) => {
-            clean_up(ledger, &fail);
-            return fail(lab_trouble("make the lab", format!("it was not ready within {} ms", limit.as_millis())));
+        Ok(lab) => lab,
+        Err(error) => {
+            fail(error.trouble("make the lab"));
+            salvage(recorder, ledger).await;
+            return clean_up(ledger, &fail);
         }
     };
     recorder.record(None, Fact::Lab(lab.facts()));
@@ -200,6 +205,14 @@ async fn perform(plan: &Arc<Plan>, recorder: &Arc<Recorder>, ledger: &Ledger, se
         Ok(Ok(())) => {}
         Ok(Err(error)) => fail(error.trouble("close the lab")),
         Err(_) => fail(lab_trouble("close the lab", format!("it did not end within {} ms", limit.as_millis()))),
+    }
+}
+
+/// Puts on disk what a lab that never came up can still tell.
+async fn salvage(recorder: &Arc<Recorder>, ledger: &Ledger) {
+    for (name, text) in crate::provider::salvage(ledger.path()).await {
+        let blobs = recorder.blob(&format!("{name}.log"), redact::text(&text).as_bytes());
+        recorder.record_with(None, Fact::Collected { what: name }, blobs);
     }
 }
 
@@ -282,7 +295,8 @@ async fn furnish(scene: &Scene) -> Result<(), Trouble> {
     for (id, backend) in &scenario.backends {
         let leaf = backend.cert.as_ref().and_then(|name| scene.certs.leaf(name));
         let node = backend.node.as_ref().map(|node| scene.facts.nodes.get(node).map_or(node.as_str(), |facts| facts.name.as_str()));
-        let made = backends::objects(id, backend, leaf, node).map_err(|error| lab_trouble("describe a backend", error.to_string()))?;
+        let made = backends::objects(id, backend, leaf, node, scene.lab.agent_image())
+            .map_err(|error| lab_trouble("describe a backend", error.to_string()))?;
         objects.extend(made);
     }
     let namespace = |object: &Value| object.pointer("/metadata/namespace").and_then(Value::as_str).unwrap_or("default").to_owned();

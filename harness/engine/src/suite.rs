@@ -1,11 +1,9 @@
-//! Trials side by side: names, which providers are there without trying, and a run on a thread of its own.
+//! Trials side by side: their names, and a run on a thread of its own.
 
 use std::path::Path;
 
 use plumb_core::plan::Plan;
 
-use crate::parts::Given;
-use crate::provider;
 use crate::run::{Closed, Listener, RunError, Setup, Stop};
 
 /// A trial by its name.
@@ -26,23 +24,30 @@ impl std::fmt::Display for Trial {
     }
 }
 
-/// Why a provider is not there, found without trying anything: what this version does not have at all.
-pub fn absent(provider: &str) -> Vec<String> {
-    if provider == "refnet" { Vec::new() } else { provider::unavailable(provider, &Given::default()) }
-}
-
-/// Runs a plan on this thread, with a runtime of its own, so that labs side by side do not wait for each other.
+/// Runs a plan on a thread and with a runtime of its own, so that labs side by side do not wait for each other.
 ///
 /// # Errors
 /// See [`RunError`].
 ///
 /// # Panics
-/// When the kernel refuses a thread its epoll descriptor.
+/// When the kernel refuses a thread or its epoll descriptor.
 pub fn run_here(plan: Plan, out: &Path, setup: &Setup, stop: &Stop, listener: Listener) -> Result<Closed, RunError> {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-    let runtime = runtime.expect("the kernel gives a thread an epoll descriptor");
-    runtime.block_on(crate::run::run(plan, out, setup, stop, listener))
+    let run = || {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+        let runtime = runtime.expect("the kernel gives a thread an epoll descriptor");
+        runtime.block_on(crate::run::run(plan, out, setup, stop, listener))
+    };
+    std::thread::scope(|scope| {
+        let thread = std::thread::Builder::new().name("run".into()).stack_size(STACK).spawn_scoped(scope, run);
+        match thread.expect("the kernel gives another thread").join() {
+            Ok(ended) => ended,
+            Err(panic) => std::panic::resume_unwind(panic),
+        }
+    })
 }
+
+/// Stack of a run's thread: the futures of a run are deep, and a debug build keeps every one of their steps on it.
+const STACK: usize = 16 << 20;
 
 /// How many labs fit side by side: they mostly wait, so more than there are processors, within the memory that is free.
 pub fn labs_at_once() -> usize {

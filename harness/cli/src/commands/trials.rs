@@ -4,6 +4,7 @@ use std::path::Path;
 use std::sync::Mutex;
 use std::sync::PoisonError;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
 
 use anyhow::bail;
 use plumb_core::plan::{Disposition, Plan};
@@ -11,6 +12,7 @@ use plumb_core::report::{Report, Trial};
 use plumb_core::values::{Values, merge, parse_set};
 use plumb_engine::library::{Ask, Entry, Library};
 use plumb_engine::parts::Given;
+use plumb_engine::provider::kind::Sharing;
 use plumb_engine::run::{Cleanup, Closed, Setup, Stop};
 use plumb_engine::{provider, suite};
 
@@ -172,7 +174,8 @@ fn one(plan: &Plan, choice: &Choice, cleanup: Cleanup, stop: &Stop, progress: &P
     if let Disposition::Skip(_) = plan.disposition {
         return Ok(Ended::Skipped(Box::new(plan.clone())));
     }
-    let setup = Setup { cleanup, given: choice.parts.given() };
+    let sharing = choice.share.map_or(Sharing::Alone, |idle| Sharing::For(Duration::from_secs(idle)));
+    let setup = Setup { cleanup, given: choice.parts.given(), sharing };
     let (listener, ended) = progress.trial(&plan.trial);
     let closed = suite::run_here(plan.clone(), &choice.out, &setup, stop, listener)?;
     drop(ended);

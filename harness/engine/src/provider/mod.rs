@@ -1,20 +1,23 @@
 //! The provider seam: whoever makes a lab hands the engine the same things, and the engine asks for nothing else.
 //!
-//! Those are a client for the API, agents at vantage points, actions on nodes, facts, collection and an explicit end. Today there
-//! is one implementation ([`refnet`]); the other two are named here with the reason why they are not there.
+//! Those are a client for the API, agents at vantage points, actions on nodes, facts, collection and an explicit end. One that is not
+//! there says why.
 
 pub mod kind;
 pub mod refnet;
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use plumb_core::capability::Capability;
 use plumb_core::evidence::{LabFacts, Trouble, Whose};
 use plumb_core::plan::Plan;
 use plumb_core::scenario::model::NodeAction;
 
+use crate::folder::RunFolder;
 use crate::ledger::Ledger;
 use crate::parts::Given;
+use crate::run::Setup;
 use crate::session::Session;
 
 /// Every provider's name, in the order of lists.
@@ -26,6 +29,9 @@ pub enum ProviderError {
     /// The reference network said no.
     #[error(transparent)]
     Refnet(#[from] plumb_refnet::lab::LabError),
+    /// A cluster made by kind was not made or not asked.
+    #[error(transparent)]
+    Kind(Box<kind::KindError>),
     /// The ledger could not be written, or what it claims not be taken away.
     #[error(transparent)]
     Ledger(#[from] crate::ledger::LedgerError),
@@ -35,9 +41,18 @@ pub enum ProviderError {
     /// The plan cannot be carried out by this provider.
     #[error("make a lab from the plan: {0}")]
     Plan(String),
+    /// It was not ready in time.
+    #[error("make a lab: it was not ready within {} ms", .0.as_millis())]
+    Late(Duration),
     /// There is no such provider here.
     #[error("make a lab: {0}")]
     Absent(String),
+}
+
+impl From<kind::KindError> for ProviderError {
+    fn from(error: kind::KindError) -> ProviderError {
+        ProviderError::Kind(Box::new(error))
+    }
 }
 
 impl ProviderError {
@@ -46,20 +61,21 @@ impl ProviderError {
         let whose = match self {
             ProviderError::Plan(_) => Whose::Author,
             ProviderError::Ledger(_) | ProviderError::Janitor(_) | ProviderError::Absent(_) => Whose::Environment,
-            ProviderError::Refnet(_) => Whose::Lab,
+            ProviderError::Refnet(_) | ProviderError::Late(_) => Whose::Lab,
+            ProviderError::Kind(error) => error.whose(),
         };
         Trouble { whose, operation: operation.to_owned(), message: crate::cluster::chain(self) }
     }
 }
 
 /// Whether a provider is there, with the parts that are given. It is really tried; an empty answer means yes.
-pub fn unavailable(provider: &str, _given: &Given) -> Vec<String> {
+pub fn unavailable(provider: &str, given: &Given) -> Vec<String> {
     match provider {
         "refnet" => match plumb_refnet::lab::availability() {
             Ok(()) => Vec::new(),
             Err(missing) => vec![format!("refnet is not there: {}; to change that: {}", missing.what, missing.cure)],
         },
-        "kind" => vec!["kind is not there: this version has no kind provider yet (it comes with issue 4)".into()],
+        "kind" => kind::unavailable(given),
         "kubeconfig" => vec!["kubeconfig is not there: this version has no kubeconfig provider yet (it comes after kind, issue 4)".into()],
         other => vec![format!("{other} is no provider: expected one of {}", PROVIDERS.join(", "))],
     }
@@ -70,10 +86,17 @@ pub fn capability(provider: &str) -> Option<Capability> {
     Capability::named(provider)
 }
 
+/// What can still be read of a lab that a ledger claims and nobody holds, by name: before it is taken away.
+pub async fn salvage(ledger: &std::path::Path) -> BTreeMap<String, String> {
+    kind::salvage(ledger).await
+}
+
 /// A lab that runs.
 pub enum Lab {
     /// The reference network.
     Refnet(Box<refnet::RefnetLab>),
+    /// A cluster made by kind.
+    Kind(Box<kind::KindLab>),
 }
 
 /// A place a program can run in, as the lab knows it.
@@ -103,14 +126,19 @@ impl std::fmt::Display for Place {
 }
 
 impl Lab {
-    /// Makes the lab of a plan, entered in the ledger first.
+    /// Makes the lab of a plan, entered in the ledger first. The plan's limit does not count the time in which it waits for others.
     ///
     /// # Errors
-    /// See [`ProviderError`]; nothing is left then.
-    pub async fn make(plan: &Plan, run: &str, given: &Given, ledger: &Ledger) -> Result<Lab, ProviderError> {
+    /// See [`ProviderError`]; what is left then is in the ledger, and [`salvage`] reads it.
+    pub async fn make(plan: &Plan, run: &RunFolder, setup: &Setup, ledger: &Ledger) -> Result<Lab, ProviderError> {
+        let limit = Duration::from_millis(plan.budgets.lab_ms);
         match plan.provider.as_str() {
-            "refnet" => Ok(Lab::Refnet(Box::new(refnet::RefnetLab::make(plan, run, ledger).await?))),
-            other => Err(ProviderError::Absent(unavailable(other, given).join("; "))),
+            "refnet" => {
+                let made = tokio::time::timeout(limit, refnet::RefnetLab::make(plan, run.id(), ledger)).await;
+                Ok(Lab::Refnet(Box::new(made.map_err(|_| ProviderError::Late(limit))??)))
+            }
+            "kind" => Ok(Lab::Kind(Box::new(Box::pin(kind::KindLab::make(plan, run, setup, ledger, limit)).await?))),
+            other => Err(ProviderError::Absent(unavailable(other, &setup.given).join("; "))),
         }
     }
 
@@ -121,6 +149,7 @@ impl Lab {
     pub fn client(&self) -> Result<kube::Client, ProviderError> {
         match self {
             Lab::Refnet(lab) => lab.client(),
+            Lab::Kind(lab) => Ok(lab.client()),
         }
     }
 
@@ -128,6 +157,7 @@ impl Lab {
     pub fn facts(&self) -> LabFacts {
         match self {
             Lab::Refnet(lab) => lab.facts(),
+            Lab::Kind(lab) => lab.facts(),
         }
     }
 
@@ -138,6 +168,7 @@ impl Lab {
     pub async fn agent(&self, place: &Place) -> Result<Session, ProviderError> {
         match self {
             Lab::Refnet(lab) => lab.agent(place).await,
+            Lab::Kind(lab) => lab.agent(place).await,
         }
     }
 
@@ -148,6 +179,7 @@ impl Lab {
     pub async fn node(&self, node: &str, action: NodeAction) -> Result<u64, ProviderError> {
         match self {
             Lab::Refnet(lab) => lab.node(node, action).await,
+            Lab::Kind(lab) => lab.node(node, action).await,
         }
     }
 
@@ -155,6 +187,15 @@ impl Lab {
     pub fn virtual_address(&self, network: &str, n: u32) -> Option<String> {
         match self {
             Lab::Refnet(lab) => lab.virtual_address(network, n),
+            Lab::Kind(lab) => lab.virtual_address(network, n),
+        }
+    }
+
+    /// The agent's image, as Pods of the lab name it.
+    pub fn agent_image(&self) -> &str {
+        match self {
+            Lab::Refnet(_) => refnet::AGENT_IMAGE,
+            Lab::Kind(lab) => lab.agent_image(),
         }
     }
 
@@ -165,6 +206,7 @@ impl Lab {
     pub async fn collect(&self) -> Result<BTreeMap<String, String>, ProviderError> {
         match self {
             Lab::Refnet(lab) => lab.collect().await,
+            Lab::Kind(lab) => Ok(lab.collect().await),
         }
     }
 
@@ -172,6 +214,7 @@ impl Lab {
     pub fn installation(&self) -> Option<crate::cilium::Installation> {
         match self {
             Lab::Refnet(_) => None,
+            Lab::Kind(lab) => Some(lab.installation()),
         }
     }
 
@@ -179,6 +222,7 @@ impl Lab {
     pub fn entrance(&self) -> String {
         match self {
             Lab::Refnet(lab) => lab.entrance(),
+            Lab::Kind(lab) => lab.entrance(),
         }
     }
 
@@ -189,6 +233,7 @@ impl Lab {
     pub async fn close(self, ledger: &Ledger) -> Result<(), ProviderError> {
         match self {
             Lab::Refnet(lab) => lab.close(ledger).await,
+            Lab::Kind(lab) => lab.close(ledger).await,
         }
     }
 }

@@ -19,6 +19,9 @@ use crate::session::Session;
 /// First of the host numbers kept for Services (see [`NetworkSpec::subnet`]), and how many there are.
 const VIRTUAL: (u8, u8) = (220, 31);
 
+/// The agent's image there: the name is all of it, because every Pod is an agent.
+pub(super) const AGENT_IMAGE: &str = "plumb-agent";
+
 /// Gateway API definitions it can serve; others of a profile have no effect there and are named with what is not modelled.
 const DEFINITIONS: [&str; 7] =
     ["gatewayclasses", "gateways", "httproutes", "grpcroutes", "tlsroutes", "referencegrants", "backendtlspolicies"];

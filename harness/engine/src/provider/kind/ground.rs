@@ -53,6 +53,20 @@ impl Ground {
         Ok(ground)
     }
 
+    /// One that was made before; nothing can be made on it, only used. `None` when a subnet is none.
+    pub fn adopt(engine: Engine, name: &str, networks: &[(String, String, String)]) -> Option<Ground> {
+        let network = |(interface, name, cidr): &(String, String, String)| {
+            Some((interface.clone(), Network { name: name.clone(), subnet: crate::docker::subnet::Subnet::parse(cidr)? }))
+        };
+        let networks = networks.iter().map(network).collect::<Option<Vec<_>>>()?;
+        Some(Ground { engine, name: name.to_owned(), claim: Claim::own(name), networks })
+    }
+
+    /// Interface, name and subnet (CIDR) of each network.
+    pub fn networks(&self) -> Vec<(String, String, String)> {
+        self.networks.iter().map(|(interface, network)| (interface.clone(), network.name.clone(), network.subnet.cidr())).collect()
+    }
+
     /// The lab's name in Docker.
     pub fn name(&self) -> &str {
         &self.name

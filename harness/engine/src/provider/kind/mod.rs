@@ -1,3 +1,271 @@
-//! Clusters made by kind on Docker, with real Cilium.
+//! Clusters made by kind on Docker, with real Cilium: a plan becomes a [`cluster::Spec`], the cluster is made phase by phase, and the
+//! lab is its vantage points, its nodes and its end.
 
+pub mod agents;
+mod availability;
+mod clean;
+pub mod cluster;
+pub mod collect;
+pub mod config;
+pub mod create;
 pub mod ground;
+pub mod images;
+pub mod keeper;
+pub mod lease;
+pub mod shared;
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use plumb_core::evidence::{LabFacts, Whose};
+use plumb_core::plan::Plan;
+use plumb_core::scenario::model::{NodeAction, Step};
+
+pub use self::availability::unavailable;
+use self::cluster::{Made, Spec};
+pub use self::shared::Sharing;
+use super::{Place, ProviderError};
+use crate::cilium::Installation;
+use crate::clock;
+use crate::docker::{Claim, DockerError, Engine};
+use crate::folder::RunFolder;
+use crate::ledger::{self, Ledger, LedgerError, Line, Resource};
+use crate::run::Setup;
+use crate::session::Session;
+
+/// The lab was not made, or not asked.
+#[derive(Debug, thiserror::Error)]
+pub enum KindError {
+    /// Docker.
+    #[error(transparent)]
+    Docker(#[from] DockerError),
+    /// The ground it stands on.
+    #[error(transparent)]
+    Ground(#[from] ground::GroundError),
+    /// The agent that goes into it.
+    #[error(transparent)]
+    Agent(#[from] crate::agent_program::AgentProgramError),
+    /// A part from outside.
+    #[error(transparent)]
+    Part(#[from] crate::parts::tools::PartError),
+    /// kind.
+    #[error(transparent)]
+    Create(#[from] create::CreateError),
+    /// Images into the nodes.
+    #[error(transparent)]
+    Images(#[from] images::ImagesError),
+    /// Gateway API definitions.
+    #[error(transparent)]
+    Definitions(#[from] crate::cilium::definitions::DefinitionsError),
+    /// Cilium's installation.
+    #[error(transparent)]
+    Cilium(#[from] crate::cilium::CiliumError),
+    /// Cilium is installed and does not come up.
+    #[error("wait for Cilium: {0}")]
+    NotReady(#[from] crate::cilium::NotReady),
+    /// It took too long.
+    #[error("make the cluster: it was not ready within {} ms", .0.as_millis())]
+    Late(Duration),
+    /// The right to use what is shared.
+    #[error(transparent)]
+    Lease(#[from] lease::LeaseError),
+    /// An agent in it.
+    #[error(transparent)]
+    Vantage(#[from] agents::AgentError),
+    /// What an agent said, or did not.
+    #[error(transparent)]
+    Session(#[from] crate::session::SessionError),
+    /// The API.
+    #[error("{operation}: {source}")]
+    Api {
+        /// What was tried.
+        operation: String,
+        /// Why not.
+        #[source]
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+    /// There is no such thing in the lab.
+    #[error("{0}")]
+    Missing(String),
+}
+
+impl KindError {
+    /// Whose trouble it is: of the machine and what is installed on it, or of the lab that was being made on it.
+    pub fn whose(&self) -> Whose {
+        match self {
+            KindError::Agent(_) | KindError::Part(_) => Whose::Environment,
+            KindError::Create(create::CreateError::Start { .. }) => Whose::Environment,
+            KindError::Docker(error) | KindError::Ground(ground::GroundError::Docker(error)) => match error {
+                DockerError::Refused { .. } | DockerError::Call { .. } | DockerError::Late { .. } | DockerError::Command { .. } => {
+                    Whose::Lab
+                }
+                _ => Whose::Environment,
+            },
+            KindError::Ground(ground::GroundError::Ledger(_)) => Whose::Environment,
+            _ => Whose::Lab,
+        }
+    }
+}
+
+/// A cluster made by kind, while a run uses it.
+pub struct KindLab {
+    made: Made,
+    right: Right,
+    faults: Vec<String>,
+    unmodelled: Vec<String>,
+}
+
+/// By what right a run uses its cluster.
+enum Right {
+    /// It made it, in the place it took on this machine.
+    Own { _place: lease::Lease },
+    /// Others use it before and after.
+    Shared(Box<shared::Held>),
+}
+
+impl KindLab {
+    pub(super) async fn make(
+        plan: &Plan,
+        run: &RunFolder,
+        setup: &Setup,
+        ledger: &Ledger,
+        limit: Duration,
+    ) -> Result<KindLab, ProviderError> {
+        let (spec, given) = (Spec::of(plan), &setup.given);
+        let (made, right) = match setup.sharing {
+            Sharing::For(idle) if !is_disruptive(plan) => {
+                let (made, held) = shared::acquire(&spec, given, run, idle, limit).await?;
+                (made, Right::Shared(Box::new(held)))
+            }
+            _ => {
+                crate::janitor::entrust(ledger.path())?;
+                let place = lease::take_slot(&ledger::runtime_folder()?).await.map_err(KindError::from)?;
+                let name = cluster::name_of(run.id());
+                // On the heap: the state of everything that overlaps in it is large.
+                let making = Box::pin(cluster::make(&spec, &name, given, Claim::own(run.id()), ledger));
+                let made = tokio::time::timeout(limit, making).await.map_err(|_| KindError::Late(limit))??;
+                (made, Right::Own { _place: place })
+            }
+        };
+        Ok(KindLab { made, right, faults: plan.fault.iter().cloned().collect(), unmodelled: plan.unmodelled.clone() })
+    }
+
+    pub(super) fn client(&self) -> kube::Client {
+        self.made.client.clone()
+    }
+
+    pub(super) fn facts(&self) -> LabFacts {
+        LabFacts {
+            provider: "kind".into(),
+            system: self.made.system.clone(),
+            cilium: Some(self.made.cilium.clone()),
+            nodes: self.made.nodes.clone(),
+            client: self.made.client_links.clone(),
+            unmodelled: self.unmodelled.clone(),
+            faults: self.faults.clone(),
+            phases_ms: self.made.phases_ms.clone(),
+        }
+    }
+
+    pub(super) async fn agent(&self, place: &Place) -> Result<Session, ProviderError> {
+        let (engine, vantage) = (self.made.ground.engine(), place.to_string());
+        let session = match place {
+            Place::Client => agents::in_container(engine, &self.made.ground.client(), &vantage).await,
+            Place::Node(name) => agents::in_container(engine, name, &vantage).await,
+            Place::Pod { namespace, name } => {
+                let node = cluster::node_of_pod(&self.made.client, namespace, name).await?;
+                agents::in_pod(engine, &node, namespace, name, &vantage).await
+            }
+        };
+        Ok(session.map_err(KindError::from)?)
+    }
+
+    /// What Docker does to the node's container. `stop` is SIGKILL to everything in it: its interfaces are gone. `pause` freezes its
+    /// processes and leaves its interfaces and what BPF does on them, so a frozen node still answers ARP until the agent's liveness
+    /// limit has passed (facts of a real run: up to the lease's duration).
+    pub(super) async fn node(&self, node: &str, action: NodeAction) -> Result<u64, ProviderError> {
+        let engine = self.made.ground.engine();
+        let done = async {
+            match action {
+                NodeAction::Stop => engine.kill(node).await?,
+                NodeAction::Pause => engine.pause(node).await?,
+                NodeAction::Resume => engine.unpause(node).await?,
+                NodeAction::Start => {
+                    engine.start(node).await?;
+                    engine.until_running(node).await?;
+                    self.made.ground.name_node_interfaces(node).await?;
+                }
+            }
+            Ok::<_, KindError>(clock::monotonic_ns())
+        };
+        Ok(done.await?)
+    }
+
+    pub(super) fn virtual_address(&self, network: &str, n: u32) -> Option<String> {
+        Some(self.made.ground.network(network)?.subnet.virtual_address(n)?.to_string())
+    }
+
+    /// The agent's image, as Pods name it. It is in every node and must never be pulled.
+    pub(super) fn agent_image(&self) -> &str {
+        &self.made.agent_image
+    }
+
+    pub(super) fn installation(&self) -> Installation {
+        self.made.installation.clone()
+    }
+
+    pub(super) async fn collect(&self) -> BTreeMap<String, String> {
+        let mut texts = collect::collect(self.made.ground.engine(), self.made.ground.name()).await;
+        texts.extend(self.made.texts.clone());
+        texts
+    }
+
+    pub(super) fn entrance(&self) -> String {
+        let name = self.made.ground.name();
+        format!(
+            "cluster {name}, KUBECONFIG={}; nodes: docker exec -it {name}-control-plane bash; client: container {}",
+            self.made.kubeconfig.display(),
+            self.made.ground.client(),
+        )
+    }
+
+    pub(super) async fn close(self, ledger: &Ledger) -> Result<(), ProviderError> {
+        match self.right {
+            Right::Own { .. } => Ok(take_away(ledger).await?),
+            Right::Shared(held) => Ok(held.release(&self.made).await?),
+        }
+    }
+}
+
+/// Whether a plan does things to nodes or to Cilium itself: such a cluster is nobody else's, before or after.
+fn is_disruptive(plan: &Plan) -> bool {
+    plan.scenario.every_step().iter().any(|step| matches!(step, Step::Node(_) | Step::Upgrade(_) | Step::Restart(_)))
+}
+
+/// Takes away everything a ledger claims, the newest first, and says so in it.
+async fn take_away(ledger: &Ledger) -> Result<(), LedgerError> {
+    for resource in ledger::outstanding(ledger.path())? {
+        let taken = resource.clone();
+        let removed = tokio::task::spawn_blocking(move || ledger::remove(&taken)).await;
+        removed.unwrap_or_else(|panic| std::panic::resume_unwind(panic.into_panic()))?;
+        ledger.write(&Line::Gone(resource))?;
+    }
+    Ok(())
+}
+
+/// What can still be read of clusters that a ledger claims and nobody holds any longer: before they are taken away.
+pub async fn salvage(ledger: &std::path::Path) -> BTreeMap<String, String> {
+    let outstanding = ledger::outstanding(ledger).unwrap_or_default();
+    let clusters = outstanding.into_iter().filter_map(|resource| match resource {
+        Resource::KindCluster { name, .. } => Some(name),
+        _ => None,
+    });
+    let mut texts = BTreeMap::new();
+    for cluster in clusters {
+        match Engine::connect().await {
+            Ok(engine) => texts.extend(collect::collect(&engine, &cluster).await),
+            Err(error) => _ = texts.insert("nodes".to_owned(), format!("not asked: {error}\n")),
+        }
+    }
+    texts
+}

@@ -1,0 +1,133 @@
+//! The keeper of a shared cluster: a process of its own, `<exe> __keeper <folder> <idle seconds>`, the owner of everything of the
+//! cluster in Docker. It outlives the run that started it and ends the cluster when
+//!
+//! - nobody has used it for the idle time, or somebody else waits for the place it takes on this machine;
+//! - its user or its maker died: then what can still be read of it goes to that run's folder first.
+
+use std::fs;
+use std::io::Write;
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::{ExitCode, Stdio};
+use std::time::Duration;
+
+use tokio::io::{AsyncBufReadExt, BufReader};
+
+use super::lease::{self, Lease};
+use super::{KindError, salvage, shared};
+use crate::process::Identity;
+use crate::{clock, ledger, redact};
+
+/// Folder of the shared clusters within the runtime folder.
+pub const PLACE: &str = "clusters";
+/// The file that is locked by whoever uses a cluster.
+pub const LEASE: &str = "lease";
+/// The ledger that claims the cluster.
+pub const LEDGER: &str = "ledger.jsonl";
+/// The file that says which process keeps the cluster.
+pub const KEEPER: &str = "keeper";
+
+/// How often it looks whether the cluster is still wanted. It bounds how late one is ended, nothing else.
+const EVERY: Duration = Duration::from_millis(500);
+
+/// The starter's end.
+pub struct Keeper {
+    identity: Identity,
+}
+
+impl Keeper {
+    /// Starts a keeper for a folder whose lease the caller holds, and waits until it has a place for a cluster on this machine.
+    ///
+    /// # Errors
+    /// It cannot be started.
+    pub async fn start(folder: &Path, idle: Duration) -> Result<Keeper, KindError> {
+        let failed = |message: String| KindError::Missing(format!("start the keeper of a cluster: {message}"));
+        let mut command = std::process::Command::new("/proc/self/exe");
+        command.arg0("plumb").arg("__keeper").arg(folder).arg(idle.as_secs().to_string());
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null()).process_group(0);
+        let mut child = tokio::process::Command::from(command).spawn().map_err(|error| failed(error.to_string()))?;
+        let identity = child.id().and_then(|pid| Identity::of(pid as i32)).ok_or_else(|| failed("it ended at once".into()))?;
+        let output = child.stdout.take().ok_or_else(|| failed("it has no output".into()))?;
+        let mut answer = String::new();
+        BufReader::new(output).read_line(&mut answer).await.map_err(|error| failed(error.to_string()))?;
+        if answer == "ok\n" { Ok(Keeper { identity }) } else { Err(failed(format!("it answered {answer:?}"))) }
+    }
+
+    /// Who it is: the owner of what it keeps.
+    pub fn identity(&self) -> Identity {
+        self.identity
+    }
+}
+
+/// `__keeper <folder> <idle seconds>`: the keeper's own life.
+pub(crate) fn main(mut args: impl Iterator<Item = String>) -> ExitCode {
+    let (Some(folder), Some(idle)) = (args.next().map(PathBuf::from), args.next().and_then(|text| text.parse().ok())) else {
+        return ExitCode::from(3);
+    };
+    let Ok(place) = ledger::runtime_folder() else { return ExitCode::FAILURE };
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let Ok(runtime) = runtime else { return ExitCode::FAILURE };
+    runtime.block_on(async {
+        let Ok(_slot) = lease::take_slot(&place).await else { return ExitCode::FAILURE };
+        let kept = fs::write(folder.join(KEEPER), std::process::id().to_string());
+        if kept.and_then(|()| std::io::stdout().write_all(b"ok\n")).and_then(|()| std::io::stdout().flush()).is_err() {
+            // Whoever started it is gone, and nothing was made.
+            let _ = fs::remove_dir_all(&folder);
+            return ExitCode::FAILURE;
+        }
+        match keep(&folder, idle, &place).await {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(_) => ExitCode::FAILURE,
+        }
+    })
+}
+
+/// Waits until the cluster is not wanted any longer and takes it away.
+async fn keep(folder: &Path, idle: i64, place: &Path) -> Result<(), ledger::LedgerError> {
+    loop {
+        match lease::try_take(&folder.join(LEASE)) {
+            Ok(Some(lease)) if is_due(folder, idle, lease::somebody_waits(place)) => return end(folder, lease).await,
+            // The cluster was ended by its user, and perhaps another keeper keeps the next one.
+            _ if !claims_mine(folder) => return Ok(()),
+            _ => tokio::time::sleep(EVERY).await,
+        }
+    }
+}
+
+/// Whether the cluster, which nobody uses now, is to be ended.
+fn is_due(folder: &Path, idle: i64, waited_for: bool) -> bool {
+    match shared::read_state(folder).filter(|_| shared::read_use(folder).is_none()) {
+        // Never ready, or never handed back.
+        None => true,
+        Some(state) => waited_for || clock::unix_s() >= state.released_s.saturating_add(idle),
+    }
+}
+
+/// Whether the folder still holds a cluster whose owner this process is.
+fn claims_mine(folder: &Path) -> bool {
+    let text = fs::read_to_string(folder.join(KEEPER)).unwrap_or_default();
+    text == std::process::id().to_string()
+}
+
+async fn end(folder: &Path, lease: Lease) -> Result<(), ledger::LedgerError> {
+    let path = folder.join(LEDGER);
+    if let Some(user) = shared::read_use(folder) {
+        for (name, text) in salvage(&path).await {
+            // The run folder of a run that died may be gone as well; the cluster goes in any case.
+            let _ = fs::write(user.folder.join("blobs").join(format!("{name}.log")), redact::text(&text));
+        }
+    }
+    for resource in ledger::outstanding(&path)? {
+        let removed = tokio::task::spawn_blocking(move || ledger::remove(&resource)).await;
+        removed.unwrap_or_else(|panic| std::panic::resume_unwind(panic.into_panic()))?;
+    }
+    // While the lease is held: whoever waits for it sees that its file is gone and makes another.
+    let removed = fs::remove_dir_all(folder);
+    drop(lease);
+    match removed {
+        Err(source) if source.kind() != std::io::ErrorKind::NotFound => {
+            Err(ledger::LedgerError::Io { operation: "remove", path: folder.to_owned(), source })
+        }
+        _ => Ok(()),
+    }
+}
