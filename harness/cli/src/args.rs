@@ -29,6 +29,8 @@ pub(crate) enum Verb {
     List(List),
     /// Check scenario files, or what is known of a flag set
     Lint(Lint),
+    /// Say what a shell would really run of a Markdown file, and compare its installations with the profiles
+    Docs(Docs),
     /// Print the JSON Schema of scenario files or profiles
     Schema(Schema),
     /// Judge a run again from its folder: the same evidence gives the same bytes
@@ -201,6 +203,25 @@ impl Flags {
     pub(crate) fn are_asked_for(&self) -> bool {
         self.profile.is_some() || !self.set.is_empty() || !self.values.is_empty() || self.cilium_version.is_some()
     }
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "Nothing of the file is run.
+
+Exit status: 0 nothing worse than a note, 1 the document misleads (an error or a warning), 3 bad input, 4 no command was found.")]
+pub(crate) struct Docs {
+    /// Markdown file
+    #[arg(value_name = "FILE.md")]
+    pub(crate) file: PathBuf,
+    /// Compare with this profile alone; may be given several times [default: all]
+    #[arg(long = "profile", value_name = "NAME")]
+    pub(crate) profiles: Vec<String>,
+    /// Version of the cilium CLI it is read for
+    #[arg(long, value_name = "VERSION")]
+    pub(crate) cli_version: Option<String>,
+    /// Print commands, installations and findings as JSON
+    #[arg(long)]
+    pub(crate) json: bool,
 }
 
 #[derive(Debug, Args)]

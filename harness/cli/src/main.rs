@@ -45,6 +45,7 @@ fn perform(arguments: Arguments) -> anyhow::Result<Exit> {
         Verb::Run(run) => commands::run::run(scenarios, &run),
         Verb::List(list) => commands::list::list(scenarios, &list),
         Verb::Lint(lint) => commands::lint::lint(scenarios, &lint),
+        Verb::Docs(docs) => commands::docs::docs(scenarios, &docs),
         Verb::Schema(schema) => commands::schema::schema(&schema),
         Verb::Judge(judge) => commands::judge::judge(&judge),
         Verb::Report(report) => commands::report::report(&report),

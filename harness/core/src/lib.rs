@@ -18,6 +18,8 @@ pub mod cilium_config;
 
 pub mod profile;
 
+pub mod docs;
+
 pub mod capability;
 
 pub mod plan;

@@ -1,7 +1,9 @@
 //! Profiles: documented flag sets as data (`scenarios/profiles/<name>.yaml`), and what is known of each flag.
 
-mod known;
+pub(crate) mod known;
 mod lint;
+
+pub(crate) use known::known;
 
 pub use lint::{Action, Before, Finding, FlagSet, Object, Place, Severity, Topology, lint, lint_flags};
 

@@ -21,7 +21,7 @@ const ACTS: [&str; 12] = [
 ];
 
 /// Crates that compute and nothing else.
-const PURE: [&str; 14] = [
+const PURE: [&str; 15] = [
     "serde",
     "serde_json",
     "serde-saphyr",
@@ -36,6 +36,7 @@ const PURE: [&str; 14] = [
     "base64",
     "memchr",
     "time",
+    "pulldown-cmark",
 ];
 
 fn sources(folder: &Path, found: &mut Vec<PathBuf>) {

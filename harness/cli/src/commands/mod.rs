@@ -1,5 +1,7 @@
 //! One module a verb, and what several of them share.
 
+pub(crate) mod docs;
+
 pub(crate) mod doctor;
 
 pub(crate) mod faults;

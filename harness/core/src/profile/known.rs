@@ -11,7 +11,7 @@ use crate::version::{Range, Version};
 ///
 /// # Panics
 /// Never: the table is part of the program and a test reads it.
-pub(super) fn known() -> &'static Known {
+pub(crate) fn known() -> &'static Known {
     static KNOWN: OnceLock<Known> = OnceLock::new();
     KNOWN.get_or_init(|| read(include_str!("known.yaml")).expect("a test reads the table"))
 }
@@ -22,43 +22,43 @@ fn read(text: &str) -> Result<Known, serde_saphyr::Error> {
 
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub(super) struct Known {
-    pub(super) chart: Chart,
-    pub(super) gateway_api: GatewayApi,
-    pub(super) announcements: Announcements,
-    pub(super) cli: Cli,
+pub(crate) struct Known {
+    pub(crate) chart: Chart,
+    pub(crate) gateway_api: GatewayApi,
+    pub(crate) announcements: Announcements,
+    pub(crate) cli: Cli,
 }
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(super) struct Chart {
-    pub(super) source: String,
-    pub(super) families: Vec<String>,
-    pub(super) values: Vec<ChartValue>,
-    pub(super) idle: Vec<Idle>,
+pub(crate) struct Chart {
+    pub(crate) source: String,
+    pub(crate) families: Vec<String>,
+    pub(crate) values: Vec<ChartValue>,
+    pub(crate) idle: Vec<Idle>,
 }
 
 /// A value of the chart.
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub(super) struct ChartValue {
-    pub(super) key: String,
+pub(crate) struct ChartValue {
+    pub(crate) key: String,
     #[serde(rename = "type")]
-    pub(super) kind: Kind,
+    pub(crate) kind: Kind,
     /// First version whose schema takes any type.
     #[serde(default, deserialize_with = "maybe_version")]
-    pub(super) type_until: Option<Version>,
+    pub(crate) type_until: Option<Version>,
     #[serde(default, deserialize_with = "maybe_version")]
-    pub(super) since: Option<Version>,
+    pub(crate) since: Option<Version>,
     #[serde(default, deserialize_with = "maybe_version")]
-    pub(super) until: Option<Version>,
-    pub(super) instead: Option<String>,
+    pub(crate) until: Option<Version>,
+    pub(crate) instead: Option<String>,
 }
 
 /// What the chart's schema takes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
-pub(super) enum Kind {
+pub(crate) enum Kind {
     Any,
     Boolean,
     Integer,
@@ -72,99 +72,99 @@ pub(super) enum Kind {
 /// Values that are taken and do nothing unless one of `needs` is in force.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(super) struct Idle {
-    pub(super) keys: Vec<String>,
+pub(crate) struct Idle {
+    pub(crate) keys: Vec<String>,
     #[serde(default, deserialize_with = "maybe_range")]
-    pub(super) cilium: Option<Range>,
-    pub(super) needs: Vec<String>,
-    pub(super) severity: Severity,
-    pub(super) happens: String,
-    pub(super) cure: String,
-    pub(super) source: String,
+    pub(crate) cilium: Option<Range>,
+    pub(crate) needs: Vec<String>,
+    pub(crate) severity: Severity,
+    pub(crate) happens: String,
+    pub(crate) cure: String,
+    pub(crate) source: String,
 }
 
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub(super) struct GatewayApi {
-    pub(super) source: String,
-    pub(super) tls_routes: Vec<TlsRoutes>,
-    pub(super) controllers: Vec<Controller>,
-    pub(super) weighted_tls_routes: Weighted,
+pub(crate) struct GatewayApi {
+    pub(crate) source: String,
+    pub(crate) tls_routes: Vec<TlsRoutes>,
+    pub(crate) controllers: Vec<Controller>,
+    pub(crate) weighted_tls_routes: Weighted,
 }
 
 /// Versions of TLSRoute that a release of the Gateway API serves.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(super) struct TlsRoutes {
+pub(crate) struct TlsRoutes {
     #[serde(deserialize_with = "range")]
-    pub(super) release: Range,
-    pub(super) standard: Vec<String>,
-    pub(super) experimental: Vec<String>,
+    pub(crate) release: Range,
+    pub(crate) standard: Vec<String>,
+    pub(crate) experimental: Vec<String>,
 }
 
 /// What Cilium's operator wants of the Gateway API.
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub(super) struct Controller {
+pub(crate) struct Controller {
     #[serde(deserialize_with = "range")]
-    pub(super) cilium: Range,
-    pub(super) tls_route: String,
-    pub(super) required: Vec<String>,
+    pub(crate) cilium: Range,
+    pub(crate) tls_route: String,
+    pub(crate) required: Vec<String>,
     #[serde(default)]
-    pub(super) wanted: Vec<String>,
-    pub(super) source: String,
+    pub(crate) wanted: Vec<String>,
+    pub(crate) source: String,
 }
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(super) struct Weighted {
+pub(crate) struct Weighted {
     /// The first release of each minor version that has it; later minors have it, earlier ones never.
     #[serde(deserialize_with = "versions")]
-    pub(super) since: Vec<Version>,
-    pub(super) source: String,
+    pub(crate) since: Vec<Version>,
+    pub(crate) source: String,
 }
 
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub(super) struct Announcements {
+pub(crate) struct Announcements {
     #[serde(rename = "poolV2Since", deserialize_with = "version")]
-    pub(super) pool_v2_since: Version,
-    pub(super) pool_source: String,
+    pub(crate) pool_v2_since: Version,
+    pub(crate) pool_source: String,
 }
 
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub(super) struct Cli {
+pub(crate) struct Cli {
     #[serde(deserialize_with = "version")]
-    pub(super) keeps_values_since: Version,
-    pub(super) keeps_values_source: String,
-    pub(super) encryption_status: EncryptionStatus,
-    pub(super) made: Vec<Made>,
+    pub(crate) keeps_values_since: Version,
+    pub(crate) keeps_values_source: String,
+    pub(crate) encryption_status: EncryptionStatus,
+    pub(crate) made: Vec<Made>,
 }
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(super) struct EncryptionStatus {
+pub(crate) struct EncryptionStatus {
     #[serde(deserialize_with = "version")]
-    pub(super) since: Version,
+    pub(crate) since: Version,
     #[serde(deserialize_with = "range")]
-    pub(super) refuses: Range,
-    pub(super) source: String,
+    pub(crate) refuses: Range,
+    pub(crate) source: String,
 }
 
 /// Which Cilium a CLI is made for, by its own words.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(super) struct Made {
+pub(crate) struct Made {
     #[serde(deserialize_with = "range")]
-    pub(super) cli: Range,
+    pub(crate) cli: Range,
     #[serde(deserialize_with = "range")]
-    pub(super) cilium: Range,
-    pub(super) source: String,
+    pub(crate) cilium: Range,
+    pub(crate) source: String,
 }
 
 impl Chart {
-    pub(super) fn value(&self, key: &str) -> Option<&ChartValue> {
+    pub(crate) fn value(&self, key: &str) -> Option<&ChartValue> {
         let under = |value: &&ChartValue| {
             let below = key.strip_prefix(value.key.as_str()).is_some_and(|rest| rest.starts_with('.'));
             value.key == key || below && matches!(value.kind, Kind::Map | Kind::Tree)
@@ -174,7 +174,7 @@ impl Chart {
 }
 
 impl Weighted {
-    pub(super) fn holds(&self, cilium: Version) -> bool {
+    pub(crate) fn holds(&self, cilium: Version) -> bool {
         let line = self.since.iter().find(|since| (since.0, since.1) == (cilium.0, cilium.1));
         let newest = self.since.iter().max();
         line.map_or_else(|| newest.is_some_and(|newest| cilium >= *newest), |since| cilium >= *since)
