@@ -127,7 +127,7 @@ impl Profile {
             words: if side == Side::AsWritten { self.as_written.clone() } else { Vec::new() },
             values: if side == Side::AsWritten { parsed.collect() } else { flatten(&self.as_meant) },
             // What is meant is given whole, so that nothing rests on what was there before.
-            before: if side == Side::AsMeant { Before::Keep } else { Before::Unsaid },
+            before: if side == Side::AsMeant { Before::Reset } else { Before::Unsaid },
             gateway_api: self.gateway_api.clone(),
         }
     }

@@ -65,7 +65,7 @@ fn go_duration_ms(text: &str) -> Option<f64> {
 pub(super) fn policies(subject: &Subject<'_>, found: &mut Found) {
     const SOURCE: &str = "Cilium 1.17 l2-announcements.rst; cilium 1.17.1: pkg/l2announcer/l2announcer.go";
     for policy in subject.objects("CiliumL2AnnouncementPolicy") {
-        if !subject.is("l2announcements.enabled", "true") {
+        if !subject.may_be("l2announcements.enabled", "true") {
             found.push(policy.about("policy-without-l2", Severity::Error, "spec").says(
                 "L2 announcements are not enabled in this flag set: the policy is accepted and nothing is announced",
                 "l2announcements.enabled=true",

@@ -9,7 +9,7 @@ pub(super) fn node_encryption(subject: &Subject<'_>, found: &mut Found) {
     if !subject.is(KEY, "true") {
         return;
     }
-    if !subject.is("encryption.type", "wireguard") {
+    if !subject.may_be("encryption.type", "wireguard") {
         found.push(subject.about("node-encryption-type", Severity::Error, [KEY, "encryption.type"]).says(
             "node encryption exists for WireGuard alone, and the default type is ipsec",
             "encryption.enabled=true and encryption.type=wireguard",

@@ -83,9 +83,11 @@ impl<'a> Subject<'a> {
         self.flags.values.get(key).is_some_and(|value| text(value) == wanted)
     }
 
-    /// Whether a value is given, or is the chart's default, which is `false` for every switch here.
-    pub(super) fn in_force(&self, key: &str, wanted: &str) -> bool {
-        self.flags.values.get(key).map_or(wanted == "false", |value| text(value) == wanted)
+    /// Whether a value may be this: it is given, or it is the chart's default, which is `false` for every switch here, or an upgrade keeps
+    /// what was given before.
+    pub(super) fn may_be(&self, key: &str, wanted: &str) -> bool {
+        let kept = self.flags.action == Action::Upgrade && self.flags.before != Before::Reset;
+        self.flags.values.get(key).map_or(kept || wanted == "false", |value| text(value) == wanted)
     }
 
     pub(super) fn since(&self, version: Version) -> bool {

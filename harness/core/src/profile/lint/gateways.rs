@@ -33,7 +33,7 @@ pub(super) fn host_network(subject: &Subject<'_>, found: &mut Found) {
             SOURCE,
         ));
     }
-    if subject.is(KEEP, "true") {
+    if subject.may_be(KEEP, "true") {
         return;
     }
     let privileged: Vec<String> =

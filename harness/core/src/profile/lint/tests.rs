@@ -254,6 +254,14 @@ fn what_versions_of_the_cli_drop_and_refuse() {
     let keep = FlagSet { before: Before::Keep, ..upgrade.clone() };
     check("cli-upgrade-forgets-values", Error, "CLI 0.16.21 resets", (&upgrade, &cli("v0.16.21")), (&upgrade, &cli("v0.16.22")));
     check("cli-upgrade-forgets-values", Warning, "before 0.16.22", (&upgrade, &Topology::default()), (&keep, &Topology::default()));
+    // What an upgrade keeps may hold what its own flags do not say.
+    let lease = json!({"l2announcements.leaseDuration": "3s"});
+    let [fresh, over] = [Before::Reset, Before::Keep].map(|before| FlagSet { before, action: Action::Upgrade, ..flags(V, lease.clone()) });
+    let plain = Topology::default();
+    check("value-without-effect", Warning, "no lease is taken", (&fresh, &plain), (&over, &plain));
+    let policy = objects("kind: CiliumL2AnnouncementPolicy\nmetadata: {name: p}\nspec: {loadBalancerIPs: true}");
+    let policy = Topology { objects: &policy, ..Topology::default() };
+    check("policy-without-l2", Error, "nothing is announced", (&fresh, &policy), (&over, &policy));
     let old = flags("1.16.2", json!({}));
     check("cli-not-made-for-version", Warning, "not made for Cilium 1.16.2", (&old, &cli("0.19.7")), (&old, &cli("0.18.3")));
     let encrypted = |cilium: &str| flags(cilium, json!({"encryption": {"enabled": true, "type": "wireguard"}}));

@@ -16,7 +16,7 @@ pub(super) fn without_effect(subject: &Subject<'_>, found: &mut Found) {
         // A switch that is off, and says so, promises nothing.
         let says = |key: &&String| subject.flags.values.get(*key).is_some_and(|value| text(value) != "false");
         let keys: Vec<String> = idle.keys.iter().filter(says).cloned().collect();
-        let served = idle.needs.iter().filter_map(|need| need.split_once('=')).any(|(key, value)| subject.in_force(key, value));
+        let served = idle.needs.iter().filter_map(|need| need.split_once('=')).any(|(key, value)| subject.may_be(key, value));
         if keys.is_empty() || served {
             continue;
         }
@@ -97,7 +97,7 @@ fn wrong_type(subject: &Subject<'_>, key: &str, value: &Value, entry: &ChartValu
 pub(super) fn kube_proxy_replacement(subject: &Subject<'_>, found: &mut Found) {
     const KEY: &str = "kubeProxyReplacement";
     for feature in ["l2announcements.enabled", "gatewayAPI.enabled"] {
-        let served = subject.is(KEY, "true") || (feature == "gatewayAPI.enabled" && subject.is("nodePort.enabled", "true"));
+        let served = subject.may_be(KEY, "true") || (feature == "gatewayAPI.enabled" && subject.is("nodePort.enabled", "true"));
         if subject.is(feature, "true") && !served {
             found.push(subject.about("kube-proxy-replacement-missing", Severity::Error, [feature, KEY]).says(
                 "it needs kubeProxyReplacement=true and is off without it, with a line in a log",
