@@ -111,6 +111,13 @@ impl Recorder {
     pub fn observations(&self) -> Vec<Observation> {
         self.inner.lock().unwrap_or_else(std::sync::PoisonError::into_inner).observations.clone()
     }
+
+    /// The newest fact of a step of which `pick` takes something.
+    pub fn newest<T>(&self, step: &str, pick: impl Fn(&Fact) -> Option<T>) -> Option<T> {
+        let inner = self.inner.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let of_step = inner.observations.iter().rev().filter(|observation| observation.step.as_deref() == Some(step));
+        of_step.into_iter().find_map(|observation| pick(&observation.fact))
+    }
 }
 
 impl Inner {

@@ -84,7 +84,7 @@ faults! {
     ArpNoGratuitous "arp-no-gratuitous" L2 "A takeover is not announced.";
     ArpHeldButSilent "arp-held-but-silent" L2 "The lease is held and renewed and nobody answers (cilium issue 48626).";
     ArpUntilTouched "arp-until-touched" L2 "An address has neither lease nor answer until its Service is touched (seen on real Cilium 1.20-dev).";
-    FailoverTwiceTooSlow "failover-twice-too-slow" L2 "A candidate waits twice the lease duration longer than it should.";
+    FailoverTwiceTooSlow "failover-twice-too-slow" L2 "A takeover lasts twice as long as it may: a candidate waits three lease durations longer than it should.";
     ArpWrongInterface "arp-wrong-interface" L2 "The address is answered on an interface the policy does not name, and not on the one it does.";
 }
 

@@ -16,7 +16,7 @@ pub(super) enum Finding {
     Wrong(Mistake),
     /// To be looked up when every id is known.
     Later(Reference),
-    /// It gives something an id: `step`, `probe`, `lease`, `config`, `watch`.
+    /// It gives something an id: `step`, `node`, `probe`, `lease`, `config`, `watch`.
     Defines(&'static str),
 }
 
@@ -30,6 +30,7 @@ pub(super) fn check(meaning: &str, text: &str, place: &Place, world: &World) -> 
     let result = match meaning {
         "defines-step" => return defines("step", text, place),
         "defines-probe" => return defines("probe", text, place),
+        "defines-node" => return defines("node", text, place),
         "defines-lease" => return defines("lease", text, place),
         "defines-config" => return defines("config", text, place),
         "defines-watch" => return defines("watch", text, place),
@@ -44,7 +45,10 @@ pub(super) fn check(meaning: &str, text: &str, place: &Place, world: &World) -> 
         "network" => return known("network of the lab", world.networks.iter().map(String::as_str).collect()),
         "node-name" => return known("node", world.nodes.iter().map(String::as_str).collect()),
         "fault" => return known("fault", crate::capability::FAULTS.to_vec()),
-        "node" => node(text, place, world),
+        "node" => match text.strip_prefix("of:") {
+            Some(step) => return Finding::Later(Reference { wants: Wants::NodeStep, id: step.to_owned(), place: place.clone() }),
+            None => node(text, place, world),
+        },
         "vantage" => vantage(text, place, world),
         "pod" => pod(text, place, world),
         "span" => crate::duration::parse(text).map(|_| ()).map_err(|bad| place.mistake(bad.to_string(), None)),
@@ -108,7 +112,7 @@ fn node(text: &str, place: &Place, world: &World) -> Result<(), Mistake> {
         }
     }
     if text.contains(':') {
-        let message = format!("`{}` is not a node: expected a name, `holder:<service>` or `other:<service>`", shorten(text));
+        let message = format!("`{}` is not a node: expected a name, `holder:<service>`, `other:<service>` or `of:<step>`", shorten(text));
         return Err(place.mistake(message, None));
     }
     let names: Vec<&str> = world.nodes.iter().map(String::as_str).collect();

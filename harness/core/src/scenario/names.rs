@@ -181,7 +181,9 @@ impl<'a> Names<'a> {
             Wants::Probe => ("probe", of(&|d| matches!(d.class, "probe" | "lease"))),
             Wants::Lease => ("lease step", of(&|d| d.class == "lease")),
             Wants::Config => ("config step", of(&|d| d.class == "config")),
-            Wants::Check => ("check", self.checks.iter().map(String::as_str).collect()),
+            Wants::NodeStep => ("node step", of(&|d| d.class == "node")),
+            // A step that acts is no check, but a fault may keep it from being carried out.
+            Wants::Check => ("check", of(&|d| self.checks.contains(&d.id) || matches!(d.class, "step" | "node"))),
         };
         if ids.contains(&reference.id.as_str()) {
             return None;

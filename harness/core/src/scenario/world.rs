@@ -59,7 +59,7 @@ pub fn node_names(control_planes: u32, workers: u32) -> Vec<String> {
 pub(super) struct Definition {
     pub(super) id: String,
     pub(super) place: Place,
-    /// `step`, `probe`, `lease`, `config`, `watch`.
+    /// `step`, `node`, `probe`, `lease`, `config`, `watch`.
     pub(super) class: &'static str,
     /// For watches: `capture`, `arp`, `load`.
     pub(super) watch: Option<String>,
@@ -83,5 +83,7 @@ pub(super) enum Wants {
     Probe,
     Lease,
     Config,
+    NodeStep,
+    /// A check, or a step that acts and that a fault may keep from being carried out.
     Check,
 }

@@ -63,7 +63,10 @@ fn arp(run: &Run<'_>, step: &Count) -> Finding {
                     format!("{} {} the same question for {address} at {at} ms of the run: {}", macs.len(), phrases::MACS, macs.join(", "));
                 (answers.overlap() as u64, words)
             };
-            bounded(step, count, seen, gap.or(lost))
+            // That no two answer is shown only where somebody was heard to answer.
+            let deaf = || (answers.macs.is_empty() && run.arp_control().is_none()).then(|| phrases::NO_ARP_CONTROL.to_owned());
+            let unheard = if step.answerers == Some(true) && step.min.unwrap_or(0) == 0 { deaf() } else { None };
+            bounded(step, count, seen, gap.or(lost).or(unheard))
         }
     };
     finding.resting_on(rests)

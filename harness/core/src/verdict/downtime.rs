@@ -54,7 +54,11 @@ fn decide(run: &Run<'_>, step: &Downtime, what: &str, gap: &Gap, doubt: Option<S
         gap.samples
     );
     if gap.samples == 0 {
-        return Finding::unknown(seen, format!("`{}` sent nothing", step.of));
+        return Finding::unknown(seen, format!("{}: `{}` sent nothing", phrases::NEVER_THERE, step.of));
+    }
+    // A gap lies between two times of presence, or begins with one. What was never there is for other checks to say.
+    if gap.lost_in_all == gap.samples {
+        return Finding::unknown(seen, format!("{} of `{}`: there was nothing to be away", phrases::NEVER_THERE, step.of));
     }
     // A gap may be shorter than measured by its resolution: only what is longer for certain fails.
     if ms > max.saturating_add(resolution) {

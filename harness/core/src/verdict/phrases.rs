@@ -31,13 +31,14 @@
 //! | `MAC addresses answer` | arp, count | fail |
 //! | `does not hold the lease` | arp | fail |
 //! | `nobody holds the lease` | arp, lease | fail |
-//! | `no other ARP question was answered in this run` | arp with `answerers: 0` | unknown |
+//! | `no other ARP question was answered in this run` | arp with `answerers: 0`, count of answerers that is 0 | unknown |
 //! | `answers were not unicast` | arp | fail |
 //! | `the lease is held` / `the holder is` / `lease duration is` | lease | fail |
 //! | `condition` ... `is missing` / `is False` | status | fail |
 //! | `does not exist` / `exists` | status | fail |
 //! | `field` / `length` | status | fail |
 //! | `not within` (then what blocked it) | eventually, promise | fail |
+//! | `it held only after the limit` | eventually, promise | unknown |
 //! | `the lab did not get ready within` | eventually, setup | unknown |
 //! | `did not hold all the time` | consistently | fail |
 //! | `gratuitous ARP frames` | count | fail |
@@ -50,6 +51,7 @@
 //! | `away for` ... `longer than` | downtime | fail |
 //! | `no disruption was seen` | downtime | unknown |
 //! | `was still away when the watch ended` | downtime | unknown |
+//! | `nothing was answered at all` | downtime | unknown |
 //! | `not in force:` / `the agents run another image:` / `agents were not restarted since the upgrade` | config | fail |
 //! | `has changed:` | config | fail |
 //! | `the API accepted what it had to refuse` | apply | fail |
@@ -123,6 +125,8 @@ pub const HOLDER: &str = "the holder is";
 pub const LEASE_DURATION: &str = "lease duration is";
 /// Eventually as a promise.
 pub const NOT_WITHIN: &str = "not within";
+/// Eventually as a promise: it held, too late to say that it held in time.
+pub const LATE: &str = "it held only after the limit";
 /// Eventually as readiness.
 pub const NOT_READY: &str = "the lab did not get ready within";
 /// Consistently.
@@ -147,6 +151,8 @@ pub const AWAY: &str = "away for";
 pub const NO_DISRUPTION: &str = "no disruption was seen";
 /// Downtime: it did not come back.
 pub const STILL_AWAY: &str = "was still away when the watch ended";
+/// Downtime: there was nothing to be away.
+pub const NEVER_THERE: &str = "nothing was answered at all";
 /// Config: a value that was promised.
 pub const NOT_IN_FORCE: &str = "not in force:";
 /// Config: another version.

@@ -55,7 +55,7 @@ pub(super) fn eventually(run: &Run<'_>, step: &Eventually) -> Finding {
             let blocker = outcome.err();
             let why = match &blocker {
                 Some(blocker) => blocker.to_string(),
-                None => "it held only after the limit".to_owned(),
+                None => phrases::LATE.to_owned(),
             };
             let seen = if waited.last.len() > 1 { format!("{seen}; states before: {}", waited.last.join("; ")) } else { seen };
             match (step.role, blocker) {
@@ -64,6 +64,10 @@ pub(super) fn eventually(run: &Run<'_>, step: &Eventually) -> Finding {
                     seen,
                     format!("{} {}, and the lab's own trouble is in the way: {why}", phrases::NOT_WITHIN, step.within),
                 ),
+                // No attempt begins after the limit: this one began in time and the lab was slow to carry it out, or the product to answer.
+                (Role::Promise, None) => {
+                    Finding::unknown(seen, format!("{} of {}, by an attempt that began before it", phrases::LATE, step.within))
+                }
                 (Role::Promise, _) => Finding::fail(seen, format!("{} {}: {why}", phrases::NOT_WITHIN, step.within)),
             }
         }

@@ -107,6 +107,15 @@ fn two_answers_to_one_question_are_an_overlap() {
     check("takeover", &alone, &[watched(5, takeover.clone(), 0)], "c", Pass, "1 MAC addresses answer the same question");
     check("overlap", &alone, &[watched(5, overlap, 0)], "c", Fail, "2 MAC addresses answer the same question for 10.9.1.220 at ");
     check("lost", &alone, &[watched(5, takeover, 2)], "c", Unknown, "the capture lost frames");
+    check("silence", &alone, &[watched(5, vec![], 0)], "c", Fail, "0 MAC addresses answer the same question");
+}
+
+#[test]
+fn that_no_two_answer_is_not_shown_by_silence() {
+    let no_two = watch(json!({"count": {"id": "c", "in": "asked", "answerers": true, "max": 1}}));
+    check("silence", &no_two, &[watched(5, vec![], 0)], "c", Unknown, "no other ARP question was answered in this run");
+    let elsewhere = ("elsewhere", watched(1, vec![reply(0, WORKER)], 0).1);
+    check("silence with a control", &no_two, &[elsewhere, watched(5, vec![], 0)], "c", Pass, "0 MAC addresses");
 }
 
 #[test]
@@ -123,6 +132,9 @@ fn the_gap_of_an_arp_watch_is_bounded() {
     check("nothing happened", &away, &[silent_for(0)], "c", Unknown, "no disruption was seen");
     let never_back = (0..90).map(|n| reply(n * 20, WORKER)).collect();
     check("never back", &away, &[watched(100, never_back, 0)], "c", Unknown, "was still away when the watch ended");
+    check("never there", &away, &[watched(15, vec![], 0)], "c", Unknown, "nothing was answered at all of `asked`");
+    check("never there, for long", &away, &[watched(100, vec![], 0)], "c", Unknown, "nothing was answered at all of `asked`");
+    check("never asked", &away, &[watched(0, vec![], 0)], "c", Unknown, "nothing was answered at all: `asked` sent nothing");
     let dead = watched(100, vec![reply(0, WORKER)], 0);
     check("dead", &away, &[dead], "c", Fail, "longer than 400 ms");
 }

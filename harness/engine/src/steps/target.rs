@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 use std::time::Duration;
 
-use plumb_core::evidence::Trouble;
+use plumb_core::evidence::{Fact, Trouble, Whose};
 use plumb_core::plan::placeholders::{self, Placeholder};
 use plumb_core::scenario::model::Target;
 use serde_json::Value;
@@ -61,9 +61,18 @@ impl Scene {
         }
     }
 
-    /// Logical name of a node: itself, `holder:<service>` or `other:<service>`.
+    /// Logical name of a node: itself, `holder:<service>`, `other:<service>` or `of:<step>`.
     pub(super) async fn node(&self, reference: &str) -> Result<String, Missing> {
         let (wanted, service) = match reference.split_once(':') {
+            Some(("of", step)) => {
+                let node = |fact: &Fact| if let Fact::Node { node, .. } = fact { Some(node.clone()) } else { None };
+                let later = || Trouble {
+                    whose: Whose::Author,
+                    operation: format!("find the node of step {step}"),
+                    message: "it has not been carried out yet".into(),
+                };
+                return self.recorder.newest(step, node).ok_or_else(|| Missing::Trouble(later()));
+            }
             Some(("holder", service)) => (Holder::Is, service),
             Some(("other", service)) => (Holder::IsNot, service),
             _ => return Ok(reference.to_owned()),

@@ -46,7 +46,7 @@ impl Candidate {
         responder: Responder,
         devices: Vec<String>,
     ) -> Candidate {
-        let patience = if ctx.faults.has(Fault::FailoverTwiceTooSlow) { timing.lease * 2 } else { Duration::ZERO };
+        let patience = if ctx.faults.has(Fault::FailoverTwiceTooSlow) { timing.lease * 3 } else { Duration::ZERO };
         let election = Election::new(&ctx.name, timing, patience);
         let chance = Chance::new(ctx.seed, &format!("{}/{name}", ctx.name));
         let (began, answering) = (Instant::now(), BTreeSet::new());

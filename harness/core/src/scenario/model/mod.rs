@@ -231,7 +231,7 @@ pub struct FaultCase {
     /// Name of the fault (`plumb faults`).
     #[schemars(extend("x-plumb" = "fault"))]
     pub fault: String,
-    /// The checks (ids) that must turn from green; everything else stays as it is.
+    /// The checks (ids) that must turn from green, and steps that can then not be carried out; everything else stays as it is.
     #[schemars(extend("x-plumb" = "check"))]
     pub turns: Vec<Id>,
     /// `fail` (default) or `unknown` (the control caught it).

@@ -66,7 +66,8 @@ pub type Id = String;
 /// A place to probe from: `client`, `node/<name>`, `pod/<backend>` or `pod/<backend>/<n>`.
 pub type Vantage = String;
 
-/// A node: its name (`worker2`), `holder:<service>` (the lease holder when the step begins) or `other:<service>` (a worker that is not).
+/// A node: its name (`worker2`), `holder:<service>` (the lease holder when the step begins), `other:<service>` (a worker that is not) or
+/// `of:<step>` (the node an earlier `node` step acted on).
 pub type NodeRef = String;
 
 /// A time with its unit: `500ms`, `3s`, `2m`.
@@ -150,7 +151,7 @@ pub struct Place {
 pub struct NodeStep {
     /// Names the step.
     #[serde(default)]
-    #[schemars(extend("x-plumb" = "defines-step"))]
+    #[schemars(extend("x-plumb" = "defines-node"))]
     pub id: Option<Id>,
     /// Which node.
     #[schemars(extend("x-plumb" = "node"))]
