@@ -14,6 +14,9 @@ mod installation;
 mod live;
 mod pods;
 mod ready;
+#[cfg(test)]
+#[path = "real_tests.rs"]
+mod real;
 mod state;
 mod values;
 mod verbs;

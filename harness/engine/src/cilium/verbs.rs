@@ -75,7 +75,7 @@ fn head(target: &Target, verb: &str) -> Vec<String> {
 }
 
 /// Checks the chart and writes the values file.
-fn prepare(target: &Target, wanted: &Wanted) -> Result<(), CiliumError> {
+pub(super) fn prepare(target: &Target, wanted: &Wanted) -> Result<(), CiliumError> {
     chart::check(wanted)?;
     let path = target.values_file();
     std::fs::write(&path, rendered(&whole(target, wanted))).map_err(|source| CiliumError::Values { path, source })
