@@ -13,10 +13,11 @@ use std::sync::OnceLock;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::docs::values_of_words;
 use crate::mistakes::{Mistake, Mistakes};
 use crate::scenario::model::GatewayApi;
 use crate::scenario::{shape, tree};
-use crate::values::{flatten, parse_set};
+use crate::values::flatten;
 use crate::version::Version;
 
 /// Reads a profile. `source_name` is what the text is called in messages.
@@ -119,13 +120,12 @@ impl Profile {
             Side::AsWritten => "asWritten",
             Side::AsMeant => "asMeant",
         };
-        let parsed = self.as_written.iter().filter_map(|line| parse_set(line).ok());
         FlagSet {
             name: format!("scenarios/profiles/{}.yaml: {word}", self.name),
             cilium: Version::parse(&self.cilium).ok(),
             action: if self.upgrades.is_some() { Action::Upgrade } else { Action::Install },
             words: if side == Side::AsWritten { self.as_written.clone() } else { Vec::new() },
-            values: if side == Side::AsWritten { parsed.collect() } else { flatten(&self.as_meant) },
+            values: if side == Side::AsWritten { values_of_words(&self.as_written) } else { flatten(&self.as_meant) },
             // What is meant is given whole, so that nothing rests on what was there before.
             before: if side == Side::AsMeant { Before::Reset } else { Before::Unsaid },
             gateway_api: self.gateway_api.clone(),

@@ -3,10 +3,8 @@
 use serde::Serialize;
 use serde_json::Value;
 
-use super::install::{Install, pairs};
-use super::shell::script;
-use crate::profile::{Action, Profile};
-use crate::values::{Values, merge};
+use super::install::Install;
+use crate::profile::{Action, Profile, Side};
 use crate::version::Version;
 
 /// A value that is not the same in a document and in a profile.
@@ -26,29 +24,19 @@ pub(super) fn profile_of<'a>(install: &Install, profiles: &'a [Profile]) -> Opti
     let action = |profile: &Profile| if profile.upgrades.is_some() { Action::Upgrade } else { Action::Install };
     let fits =
         |profile: &&Profile| action(profile) == install.action && Version::parse(&profile.cilium).is_ok_and(|cilium| cilium == wanted);
-    let shared = |profile: &&Profile| written(profile).iter().filter(|(key, value)| install.values.get(*key) == Some(value)).count();
+    let shared = |profile: &&Profile| {
+        profile.flags(Side::AsWritten).values.iter().filter(|(key, value)| install.values.get(*key) == Some(value)).count()
+    };
     profiles.iter().filter(fits).max_by_key(shared).filter(|profile| shared(profile) > 0 || install.values.is_empty())
 }
 
 /// Which values differ, by key.
 pub(super) fn differences(install: &Install, profile: &Profile) -> Vec<Difference> {
-    let written = written(profile);
+    let written = profile.flags(Side::AsWritten).values;
     let mut keys: Vec<&String> = install.values.keys().chain(written.keys()).collect();
     keys.sort();
     keys.dedup();
     let both = keys.into_iter().map(|key| (key, install.values.get(key), written.get(key)));
     let differ = both.filter(|(_, document, profile)| document != profile);
     differ.map(|(key, document, profile)| Difference { key: key.clone(), document: document.cloned(), profile: profile.cloned() }).collect()
-}
-
-/// The values of a profile as written, as Helm gets them from a shell.
-fn written(profile: &Profile) -> Values {
-    let mut values = Values::new();
-    for line in &profile.as_written {
-        let text = script(&format!("--set {line}"), &[1]).commands.first().and_then(|command| command.argv().get(1).cloned());
-        for (key, value) in text.iter().flat_map(|text| pairs(text, false)) {
-            merge(&mut values, &Values::from([(key, value)]));
-        }
-    }
-    values
 }

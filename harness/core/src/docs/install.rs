@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use super::shell::{Command, Word};
+use super::shell::{Command, Word, script};
 use crate::profile::{Action, Before};
 use crate::values::{Values, merge, parse_set};
 
@@ -108,8 +108,20 @@ pub(super) fn install(program: &Program) -> Option<Install> {
     Some(found)
 }
 
+/// The values of words that stand after `--set` in a shell, as Helm gets them.
+pub(crate) fn values_of_words(words: &[String]) -> Values {
+    let mut values = Values::new();
+    for word in words {
+        let text = script(&format!("--set {word}"), &[1]).commands.first().and_then(|command| command.argv().get(1).cloned());
+        for (key, value) in text.iter().flat_map(|text| pairs(text, false)) {
+            merge(&mut values, &Values::from([(key, value)]));
+        }
+    }
+    values
+}
+
 /// `a=b,c=d` as Helm reads it: a comma ends a value unless braces hold it or a backslash stands before it.
-pub(super) fn pairs(text: &str, as_text: bool) -> Vec<(String, Value)> {
+fn pairs(text: &str, as_text: bool) -> Vec<(String, Value)> {
     let (mut pieces, mut depth, mut escaped) = (vec![String::new()], 0usize, false);
     for c in text.chars() {
         match c {
@@ -139,7 +151,6 @@ mod tests {
     #![allow(clippy::unwrap_used, reason = "tests")]
     use serde_json::json;
 
-    use super::super::shell::script;
     use super::*;
 
     fn read(text: &str) -> (Program, Option<Install>) {

@@ -15,6 +15,7 @@ mod objects;
 mod reader;
 
 pub use compare::Difference;
+pub(crate) use install::values_of_words;
 
 use serde::Serialize;
 

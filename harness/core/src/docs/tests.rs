@@ -135,7 +135,7 @@ fn what_a_shell_makes_of_other_text() {
         ),
         ("firewall-of-others", Warning, "DOCKER is Docker's", "iptables -X DOCKER\n", "iptables -X OLD_CILIUM_INPUT\n"),
         ("firewall-by-position", Warning, "number 3 of INPUT", "iptables -D INPUT 3\n", "iptables -D INPUT -s 10.0.0.1 -j DROP\n"),
-        ("unquoted-braces", Error, "several words", "cilium install --version 1.16.2 --set devices={eth0,net0}\n", "true\n"),
+        ("unquoted-braces", Error, "into 2 words", "cilium install --version 1.16.2 --set devices={eth0,net0}\n", "true\n"),
         (
             "cli-upgrade-forgets-values",
             Warning,

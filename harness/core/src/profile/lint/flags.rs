@@ -3,6 +3,7 @@
 use serde_json::Value;
 
 use super::{Finding, Object, Place, Severity};
+use crate::docs::shell;
 use crate::scenario::model::{GatewayApi, Lab};
 use crate::values::Values;
 use crate::version::Version;
@@ -63,17 +64,45 @@ pub struct Topology<'a> {
 pub(super) struct Subject<'a> {
     pub(super) flags: &'a FlagSet,
     pub(super) topology: &'a Topology<'a>,
-    /// Key and text of each value as given, in order; several may have the same key.
-    pub(super) given: Vec<(String, String)>,
+    /// Each value as it is given, in order; several may have the same key.
+    pub(super) given: Vec<Given>,
+}
+
+/// A value as it is given.
+pub(super) struct Given {
+    pub(super) key: String,
+    /// Its text, as Helm gets it.
+    pub(super) value: String,
+    /// What a shell makes of it, if one reads it.
+    pub(super) shell: Option<ReadByShell>,
+}
+
+/// What a shell makes of the word after `--set`.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) struct ReadByShell {
+    /// How many words it becomes; the first alone follows `--set`.
+    pub(super) words: usize,
+    /// Whether files may take its place.
+    pub(super) pattern: bool,
+}
+
+impl Given {
+    /// What a shell passes of a word as it is written.
+    fn of_word(word: &str) -> Option<Given> {
+        let script = shell::script(&format!("--set {word}"), &[1]);
+        let read = script.commands.first()?.words.get(1)?;
+        let (key, value) = read.values.first()?.split_once('=')?;
+        let shell = Some(ReadByShell { words: read.values.len(), pattern: read.pattern });
+        Some(Given { key: key.trim().to_owned(), value: value.trim().to_owned(), shell })
+    }
 }
 
 impl<'a> Subject<'a> {
     pub(super) fn new(flags: &'a FlagSet, topology: &'a Topology<'a>) -> Subject<'a> {
         let given = if flags.words.is_empty() {
-            flags.values.iter().map(|(key, value)| (key.clone(), text(value))).collect()
+            flags.values.iter().map(|(key, value)| Given { key: key.clone(), value: text(value), shell: None }).collect()
         } else {
-            let words = flags.words.iter().filter_map(|word| word.split_once('='));
-            words.map(|(key, value)| (key.trim().to_owned(), value.trim().to_owned())).collect()
+            flags.words.iter().filter_map(|word| Given::of_word(word)).collect()
         };
         Subject { flags, topology, given }
     }

@@ -2,20 +2,19 @@
 
 use serde_json::Value;
 
-use super::flags::Subject;
+use super::flags::{Given, Subject};
 use super::{Found, Severity};
 
 const CAPABILITIES: &str = "envoy.securityContext.capabilities.envoy";
 
 /// `--set devices={a,b}` in a shell.
 pub(super) fn unquoted_braces(subject: &Subject<'_>, found: &mut Found) {
-    if subject.flags.words.is_empty() {
-        return;
-    }
-    for (key, value) in subject.given.iter().filter(|(_, value)| value.starts_with('{') && value.contains(',')) {
+    for given in subject.given.iter().filter(|given| given.shell.is_some_and(|read| read.words > 1)) {
+        let Given { key, value, shell } = given;
+        let words = shell.map_or(1, |read| read.words);
         found.push(subject.about("unquoted-braces", Severity::Error, [key]).says(
-            format!("bash expands the unquoted braces of {value} into several words, and only the first follows --set"),
-            format!("write --set \"{key}={value}\""),
+            format!("bash expands the unquoted braces into {words} words, of which only {key}={value} follows --set"),
+            format!("put the whole argument in quotes: --set \"{key}={{...}}\""),
             "bash manual, Brace Expansion",
         ));
     }
@@ -23,34 +22,26 @@ pub(super) fn unquoted_braces(subject: &Subject<'_>, found: &mut Found) {
 
 /// `--set a[0]=x` in a shell.
 pub(super) fn unquoted_pattern(subject: &Subject<'_>, found: &mut Found) {
-    if subject.flags.words.is_empty() {
-        return;
-    }
-    for (key, value) in subject.given.iter().filter(|(key, _)| key.contains('[') && !key.starts_with(['"', '\''])) {
+    for Given { key, value, .. } in subject.given.iter().filter(|given| given.shell.is_some_and(|read| read.pattern)) {
         found.push(subject.about("unquoted-pattern", Severity::Note, [key]).says(
-            "an unquoted [ ] is a file name pattern to a shell; zsh refuses it when no file fits",
+            "an unquoted [ ], * or ? is a file name pattern to a shell: zsh refuses it when no file fits, and a file that fits takes its place",
             format!("write --set \"{key}={value}\""),
-            "zsh manual, Filename Generation",
+            "zsh manual, Filename Generation; bash manual, Filename Expansion",
         ));
     }
 }
 
 /// `--set devices=a,b`: a comma ends a value.
 pub(super) fn comma_ends_value(subject: &Subject<'_>, found: &mut Found) {
-    if subject.flags.words.is_empty() {
-        return;
-    }
-    for (key, value) in &subject.given {
-        let bare = value.trim_matches(['"', '\'']);
-        let Some((first, rest)) = bare.split_once(',').filter(|(first, _)| !first.starts_with('{') && !first.ends_with('\\')) else {
-            continue;
-        };
+    for Given { key, value, .. } in subject.given.iter().filter(|given| given.shell.is_some()) {
+        let braced = value.starts_with('{');
+        let Some((first, rest)) = value.split_once(',').filter(|(first, _)| !braced && !first.ends_with('\\')) else { continue };
         if rest.split(',').all(|piece| piece.contains('=')) {
             continue;
         }
         found.push(subject.about("comma-ends-value", Severity::Error, [key]).says(
             format!("Helm ends the value of {key} at the comma, after {first}, and refuses {rest}, a key without a value"),
-            format!("write --set \"{key}={{{bare}}}\" for a list, or a backslash before each comma for a text"),
+            format!("write --set \"{key}={{{value}}}\" for a list, or a backslash before each comma for a text"),
             "Helm manual, The Format and Limitations of --set",
         ));
     }
@@ -58,8 +49,8 @@ pub(super) fn comma_ends_value(subject: &Subject<'_>, found: &mut Found) {
 
 /// `a.b[0]=x` makes a list of one element and forgets the chart's.
 pub(super) fn list_element(subject: &Subject<'_>, found: &mut Found) {
-    for (key, value) in &subject.given {
-        let Some((list, _)) = key.trim_matches(['"', '\'']).split_once('[') else { continue };
+    for Given { key, value, .. } in &subject.given {
+        let Some((list, _)) = key.split_once('[') else { continue };
         let is_envoy = list == CAPABILITIES;
         let severity = if is_envoy { Severity::Error } else { Severity::Warning };
         let why = if is_envoy { "; cilium-envoy ends at once without NET_ADMIN and SYS_ADMIN or BPF, on every node" } else { "" };

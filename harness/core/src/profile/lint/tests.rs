@@ -68,8 +68,9 @@ fn lists_in_a_shell_and_in_helm() {
     use Severity::{Error, Note, Warning};
     let plain = Topology::default();
     for (rule, severity, text, bad, cured) in [
-        ("unquoted-braces", Error, "several words", "devices={eth0,net0}", "devices=\"{eth0,net0}\""),
-        ("unquoted-pattern", Note, "zsh refuses it", "a.b[0]=x", "a.b=x"),
+        ("unquoted-braces", Error, "into 2 words, of which only devices=eth0", "devices={eth0,net0}", "devices=\"{eth0,net0}\""),
+        ("unquoted-braces", Error, "into 2 words", "devices={eth0,net0}", "\"devices={eth0,net0}\""),
+        ("unquoted-pattern", Note, "zsh refuses it", "a.b[0]=x", "'a.b[0]=x'"),
         ("comma-ends-value", Error, "after eth0, and refuses net0", "devices=eth0,net0", "devices=\"{eth0,net0}\""),
         ("list-element-replaces-list", Warning, "a.b becomes [x]", "a.b[0]=x", "a.b=\"{x,y}\""),
         (
