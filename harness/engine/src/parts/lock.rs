@@ -102,6 +102,11 @@ impl Lock {
         Some((&cli.fetched, &cli.as_good))
     }
 
+    /// Every CLI that may be fetched, and which others are as good, the newest first.
+    pub(super) fn clis(&self) -> impl Iterator<Item = (&str, &Range)> {
+        self.clis.iter().rev().map(|cli| (cli.fetched.as_str(), &cli.as_good))
+    }
+
     /// The kind to fetch.
     pub(super) fn kind(&self) -> Option<&str> {
         self.programs.iter().find(|program| program.name == "kind").map(|program| program.version.as_str())

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::Duration;
 
-use plumb_core::version::Version;
+use plumb_core::version::{Range, Version};
 
 use super::cache::{Cache, CacheError};
 use super::lock::{Lock, Program};
@@ -73,11 +73,15 @@ pub enum PartError {
 /// # Errors
 /// See [`PartError`].
 pub async fn kind(given: &Given) -> Result<PathBuf, PartError> {
-    let lock = Lock::own();
-    let version = lock.kind().unwrap_or_default();
-    let tool = Tool { name: "kind", option: "--kind", version, good: "a release whose node images are known".into() };
-    let is_good = |found| lock.knows_kind(found);
-    tool.find(given, given.kind.as_deref(), &search_path(), Cache::own, is_good).await
+    kind_tool().find(given.kind.as_deref(), given.reach, &search_path(), Cache::own).await
+}
+
+/// Whether [`kind`] has a way to go, without fetching anything.
+///
+/// # Errors
+/// See [`PartError`].
+pub async fn kind_is_findable(given: &Given) -> Result<(), PartError> {
+    kind_tool().look(given.kind.as_deref(), given.reach, &search_path(), Cache::own).await.map(drop)
 }
 
 /// The `cilium` CLI that goes with a version of Cilium.
@@ -85,15 +89,55 @@ pub async fn kind(given: &Given) -> Result<PathBuf, PartError> {
 /// # Errors
 /// See [`PartError`].
 pub async fn cilium_cli(given: &Given, cilium_version: &str) -> Result<PathBuf, PartError> {
-    let (name, option) = ("cilium", "--cilium-cli");
     if let Some(path) = &given.cilium_cli {
-        return usable(name, option, path);
+        return usable(CLI.0, CLI.1, path);
     }
-    let unknown = || PartError::Unknown { name, reason: format!("no CLI is known to go with Cilium {cilium_version}"), option };
+    cli_tool(cilium_version)?.find(None, given.reach, &search_path(), Cache::own).await
+}
+
+/// Whether [`cilium_cli`] has a way to go for a version of Cilium, or for any, without fetching anything.
+///
+/// # Errors
+/// See [`PartError`].
+pub async fn cilium_cli_is_findable(given: &Given, cilium_version: Option<&str>) -> Result<(), PartError> {
+    if let Some(path) = &given.cilium_cli {
+        return usable(CLI.0, CLI.1, path).map(drop);
+    }
+    let tools = match cilium_version {
+        Some(version) => vec![cli_tool(version)?],
+        None => Lock::own().clis().map(|(version, as_good)| cli(version, as_good, "any Cilium")).collect(),
+    };
+    let mut last = Ok(());
+    for tool in tools {
+        last = tool.look(None, given.reach, &search_path(), Cache::own).await.map(drop);
+        if last.is_ok() {
+            break;
+        }
+    }
+    last
+}
+
+fn kind_tool() -> Tool<'static> {
+    let lock = Lock::own();
+    let good = "a release whose node images are known".to_owned();
+    let is_good = Box::new(|found| lock.knows_kind(found));
+    Tool { name: "kind", option: "--kind", version: lock.kind().unwrap_or_default(), good, is_good }
+}
+
+/// Name of the CLI, and the option that gives it.
+const CLI: (&str, &str) = ("cilium", "--cilium-cli");
+
+fn cli_tool(cilium_version: &str) -> Result<Tool<'static>, PartError> {
+    let reason = || format!("no CLI is known to go with Cilium {cilium_version}");
+    let unknown = || PartError::Unknown { name: CLI.0, reason: reason(), option: CLI.1 };
     let cilium = Version::parse(cilium_version).map_err(|_| unknown())?;
     let (version, as_good) = Lock::own().cli(cilium).ok_or_else(unknown)?;
-    let tool = Tool { name, option, version, good: format!("one that goes with Cilium {cilium_version}") };
-    tool.find(given, None, &search_path(), Cache::own, |found| as_good.holds(found)).await
+    Ok(cli(version, as_good, &format!("Cilium {cilium_version}")))
+}
+
+fn cli(version: &'static str, as_good: &'static Range, whom: &str) -> Tool<'static> {
+    let is_good = Box::new(|found| as_good.holds(found));
+    Tool { name: CLI.0, option: CLI.1, version, good: format!("one that goes with {whom}"), is_good }
 }
 
 /// The node image for a `kind` program with the newest Kubernetes that all these versions of Cilium are tested with; `None` where none is
@@ -112,65 +156,82 @@ struct Tool<'a> {
     version: &'a str,
     /// Which version in `PATH` would do, in words.
     good: String,
+    /// Whether a version in `PATH` would do.
+    is_good: Box<dyn Fn(Version) -> bool + Send + Sync + 'a>,
+}
+
+/// Where a program is, or is to be.
+enum Found {
+    /// Here.
+    Here(PathBuf),
+    /// To be fetched; what was seen in `PATH`.
+    ToFetch(Cache, &'static Program, String),
 }
 
 impl Tool<'_> {
+    /// Looks for it, and fetches it where it is not here.
     async fn find(
         &self,
-        given: &Given,
-        path: Option<&Path>,
+        given: Option<&Path>,
+        reach: Reach,
         search: &[PathBuf],
         cache: impl FnOnce() -> Result<Cache, CacheError>,
-        is_good: impl Fn(Version) -> bool,
     ) -> Result<PathBuf, PartError> {
-        let Tool { name, option, version, .. } = *self;
-        if let Some(path) = path {
-            return usable(name, option, path);
+        match self.look(given, reach, search, cache).await? {
+            Found::Here(path) => Ok(path),
+            Found::ToFetch(cache, program, seen) => cache.fetched(program).await.map_err(|error| self.failed(error, seen)),
         }
-        let seen = match self.in_path(search, is_good).await {
-            Ok(path) => return Ok(path),
+    }
+
+    /// Looks for it. Opens no connection.
+    async fn look(
+        &self,
+        given: Option<&Path>,
+        reach: Reach,
+        search: &[PathBuf],
+        cache: impl FnOnce() -> Result<Cache, CacheError>,
+    ) -> Result<Found, PartError> {
+        let Tool { name, option, version, .. } = *self;
+        if let Some(path) = given {
+            return usable(name, option, path).map(Found::Here);
+        }
+        let seen = match self.in_path(search).await {
+            Ok(path) => return Ok(Found::Here(path)),
             Err(seen) => seen,
         };
         let platform = platform();
         let reason = || format!("{seen}, and no {name} {version} is known for {platform}");
         let program = Lock::own().program(name, version, platform);
         let program = program.ok_or_else(|| PartError::Unknown { name, reason: reason(), option })?;
-        self.fetch(given.reach, program, seen, cache).await
-    }
-
-    async fn fetch(
-        &self,
-        reach: Reach,
-        program: &Program,
-        seen: String,
-        cache: impl FnOnce() -> Result<Cache, CacheError>,
-    ) -> Result<PathBuf, PartError> {
-        let Tool { name, option, version, .. } = *self;
-        let failed = |source: CacheError, seen: &str| PartError::Fetch {
-            name,
-            version: version.to_owned(),
-            seen: seen.to_owned(),
-            option,
-            source: Box::new(source),
-        };
-        let cache = cache().map_err(|error| failed(error, &seen))?;
-        match reach {
-            Reach::Offline => {
-                let (kept, program) = (cache, program.clone());
-                let kept = tokio::task::spawn_blocking(move || kept.kept(&program)).await.unwrap_or_default();
-                kept.ok_or_else(|| PartError::Offline { name, version: version.to_owned(), seen, option })
-            }
-            Reach::Online => cache.fetched(program).await.map_err(|error| failed(error, &seen)),
+        match cache() {
+            Ok(cache) => self.kept(cache, program, reach, seen).await,
+            Err(error) => Err(self.failed(error, seen)),
         }
     }
 
+    /// The program in a cache, or that it is to be fetched into it.
+    async fn kept(&self, cache: Cache, program: &'static Program, reach: Reach, seen: String) -> Result<Found, PartError> {
+        let Tool { name, option, version, .. } = *self;
+        let here = cache.clone();
+        match tokio::task::spawn_blocking(move || here.kept(program)).await.unwrap_or_default() {
+            Some(path) => Ok(Found::Here(path)),
+            None if reach == Reach::Online => Ok(Found::ToFetch(cache, program, seen)),
+            None => Err(PartError::Offline { name, version: version.to_owned(), seen, option }),
+        }
+    }
+
+    fn failed(&self, source: CacheError, seen: String) -> PartError {
+        let Tool { name, option, version, .. } = *self;
+        PartError::Fetch { name, version: version.to_owned(), seen, option, source: Box::new(source) }
+    }
+
     /// The program in `PATH` if it will do; otherwise what there is, in words.
-    async fn in_path(&self, search: &[PathBuf], is_good: impl Fn(Version) -> bool) -> Result<PathBuf, String> {
+    async fn in_path(&self, search: &[PathBuf]) -> Result<PathBuf, String> {
         let Some(path) = search.iter().map(|folder| folder.join(self.name)).find(|path| executable(path).is_ok()) else {
             return Err("there is none in PATH".into());
         };
         match version_of(self.name, &path).await {
-            Ok(version) if is_good(version) => Ok(path),
+            Ok(version) if (self.is_good)(version) => Ok(path),
             Ok(Version(major, minor, patch)) => {
                 Err(format!("{} is of version {major}.{minor}.{patch}, expected {}", path.display(), self.good))
             }

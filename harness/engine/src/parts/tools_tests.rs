@@ -27,8 +27,8 @@ fn archive(name: &str, text: &str) -> Vec<u8> {
     archive.into_inner().unwrap().finish().unwrap()
 }
 
-fn tool(name: &'static str) -> Tool<'static> {
-    Tool { name, option: "--tool", version: "v1.2.3", good: "a good one".into() }
+fn tool(name: &'static str, is_good: impl Fn(Version) -> bool + Send + Sync + 'static) -> Tool<'static> {
+    Tool { name, option: "--tool", version: "v1.2.3", good: "a good one".into(), is_good: Box::new(is_good) }
 }
 
 /// Writes a program through another process, so that no child of another test holds it open for writing.
@@ -62,6 +62,8 @@ async fn what_is_given_is_used_and_what_is_no_program_is_refused() {
     fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
     // Whatever version it is, and of whatever Cilium: the user's word counts.
     assert_eq!(cilium_cli(&given, "0.1.0").await.unwrap(), path);
+    cilium_cli_is_findable(&given, None).await.unwrap();
+    kind_is_findable(&given).await.unwrap_err();
 }
 
 #[tokio::test]
@@ -80,14 +82,14 @@ async fn a_program_in_path_is_used_when_its_version_goes_with_the_rest() {
     );
     let search = [PathBuf::from("/nowhere"), folder.path().to_owned()];
     let wants = |wanted: Version| move |found: Version| found == wanted;
-    assert_eq!(tool("cilium").in_path(&search, wants(Version(0, 18, 3))).await.unwrap(), path);
-    let seen = tool("cilium").in_path(&search, wants(Version(0, 19, 7))).await.unwrap_err();
+    assert_eq!(tool("cilium", wants(Version(0, 18, 3))).in_path(&search).await.unwrap(), path);
+    let seen = tool("cilium", wants(Version(0, 19, 7))).in_path(&search).await.unwrap_err();
     assert_eq!(seen, format!("{} is of version 0.18.3, expected a good one", path.display()));
     // The agent's own `cilium`, which is no CLI.
     script(folder.path(), "cilium", "echo 'Client: 1.16.2 2024-09-26'");
-    let seen = tool("cilium").in_path(&search, |_| true).await.unwrap_err();
+    let seen = tool("cilium", |_| true).in_path(&search).await.unwrap_err();
     assert_eq!(seen, format!("{} does not say its version: it is no cilium", path.display()));
-    assert_eq!(tool("cilium").in_path(&[], |_| true).await.unwrap_err(), "there is none in PATH");
+    assert_eq!(tool("cilium", |_| true).in_path(&[]).await.unwrap_err(), "there is none in PATH");
     let kind = script(folder.path(), "kind", "echo 'kind v0.29.0 go1.24.2 linux/amd64'");
     assert_eq!(version_of("kind", &kind).await.unwrap(), Version(0, 29, 0));
     assert!(node_image(&kind, &["1.17.1", "1.16.2"]).await.unwrap().starts_with("kindest/node:v1.30.13@sha256:"));
@@ -194,18 +196,20 @@ async fn nothing_is_opened_when_nothing_may_leave_the_machine() {
     let server = Server::start(|_| Answer::Bytes(b"kind".to_vec())).await;
     let folder = tempfile::tempdir().unwrap();
     let cache = Cache::at(folder.path(), &server.origin);
-    let program = program("kind", b"kind");
-    let tool = tool("kind");
-    let fetch = |reach| tool.fetch(reach, &program, "there is none in PATH".into(), || Ok(cache.clone()));
-    let error = fetch(Reach::Offline).await.unwrap_err().to_string();
+    let program: &'static Program = Box::leak(Box::new(program("kind", b"kind")));
+    let tool = tool("kind", |_| true);
+    let kept = |reach| tool.kept(cache.clone(), program, reach, "there is none in PATH".into());
+    let error = kept(Reach::Offline).await.err().unwrap().to_string();
     assert_eq!(
         error,
         "find kind v1.2.3: there is none in PATH, none was fetched before, and nothing may leave this machine\nhint: give it with --tool"
     );
+    // That it could be fetched is found out without a connection, too.
+    assert!(matches!(kept(Reach::Online).await.unwrap(), Found::ToFetch(..)));
     assert_eq!(server.asked(), Vec::<String>::new());
-    let path = fetch(Reach::Online).await.unwrap();
+    let path = cache.fetched(program).await.unwrap();
     // What was fetched before is here.
-    assert_eq!(fetch(Reach::Offline).await.unwrap(), path);
+    assert!(matches!(kept(Reach::Offline).await.unwrap(), Found::Here(here) if here == path));
     assert_eq!(server.asked().len(), 1);
 }
 

@@ -26,9 +26,9 @@ pub fn unavailable(given: &Given) -> Vec<String> {
 
 async fn ask(engine: &Engine, given: &Given) -> Vec<String> {
     let mut reasons = Vec::new();
-    reasons.extend(tools::kind(given).await.err().map(|error| error.to_string()));
-    reasons
-        .extend(tools::cilium_cli(given, given.cilium_version.as_deref().unwrap_or_default()).await.err().map(|error| error.to_string()));
+    reasons.extend(tools::kind_is_findable(given).await.err().map(|error| error.to_string()));
+    let cli = tools::cilium_cli_is_findable(given, given.cilium_version.as_deref()).await;
+    reasons.extend(cli.err().map(|error| error.to_string()));
     reasons.extend(agent_program::findable(given).err().map(|error| error.to_string()));
     reasons.extend(node_image(engine, given).await);
     reasons

@@ -45,6 +45,8 @@ pub struct Spec {
     pub lab: Lab,
     /// Cilium's version.
     pub cilium: String,
+    /// The version a step upgrades it to.
+    pub upgraded_to: Option<String>,
     /// Helm values in force.
     pub values: Values,
     /// Gateway API definitions.
@@ -57,6 +59,7 @@ impl Spec {
         Spec {
             lab: plan.scenario.lab.clone(),
             cilium: plan.installed().profile.cilium.clone(),
+            upgraded_to: plan.before.is_some().then(|| plan.profile.cilium.clone()),
             values: plan.installed().values.clone(),
             gateway_api: plan.scenario.install.gateway_api.clone().or_else(|| plan.profile.gateway_api.clone()),
         }
@@ -197,6 +200,8 @@ impl Parts {
         let kind = tools::kind(given).await?;
         let cilium_cli = tools::cilium_cli(given, &spec.cilium).await?;
         let chart = Chart::of(given, &spec.cilium)?;
+        // An upgrade that has no chart would be found out when the rest is done.
+        spec.upgraded_to.iter().try_for_each(|version| Chart::of(given, version).map(drop))?;
         let folder = given.images.clone();
         let read = blocking(move || folder.as_deref().map(images::archives).transpose());
         let for_agent = given.clone();
@@ -247,15 +252,10 @@ pub async fn make(spec: &Spec, name: &str, given: &Given, claim: Claim, ledger: 
     let nodes: Vec<String> = logical.iter().map(|node| format!("{name}-{node}")).collect();
     let agent_image = format!("localhost/plumb-agent:{}", &parts.agent.sha256[..12]);
 
+    let image = node_image(&engine, &parts.kind, spec, given).await?;
     let config = render(Nodes { control_planes: spec.lab.control_planes, workers: spec.lab.workers }, KubeProxy::of(&spec.values));
-    let create = Create {
-        program: &parts.kind,
-        name,
-        image: given.node_image.as_deref(),
-        kubeconfig: &kubeconfig,
-        socket: engine.socket(),
-        config: &config,
-    };
+    let create =
+        Create { program: &parts.kind, name, image: image.as_deref(), kubeconfig: &kubeconfig, socket: engine.socket(), config: &config };
     ledger_line(ledger, Resource::KindCluster { name: name.to_owned(), network: name.to_owned() })?;
     let created = Box::pin(phases.time("create", async { Ok::<_, KindError>(create.run().await?) }));
     let client = Box::pin(phases.time("client", async {
@@ -310,6 +310,19 @@ fn target(cluster: &str, kubeconfig: &Path, cilium_cli: &Path) -> Target {
         context: format!("kind-{cluster}"),
         folder: kubeconfig.parent().map(Path::to_owned).unwrap_or_default(),
     }
+}
+
+/// The node image that is given, or the one of this kind whose Kubernetes every version of Cilium in play is tested with. An image that
+/// came from an archive has no digest in Docker and is known by its tag alone.
+async fn node_image(engine: &Engine, kind: &Path, spec: &Spec, given: &Given) -> Result<Option<String>, KindError> {
+    if let Some(image) = &given.node_image {
+        return Ok(Some(image.clone()));
+    }
+    let versions: Vec<&str> = std::iter::once(spec.cilium.as_str()).chain(spec.upgraded_to.as_deref()).collect();
+    let Some(image) = tools::node_image(kind, &versions).await else { return Ok(None) };
+    let tag = image.split('@').next().unwrap_or(image);
+    let by_tag = engine.image(image).await?.is_none() && engine.image(tag).await?.is_some();
+    Ok(Some(if by_tag { tag } else { image }.to_owned()))
 }
 
 /// The private folder with the kubeconfig.
