@@ -276,6 +276,7 @@ pub const FAULTS: &[&str] = &[
     "route-stale-on-one-node",
     "route-without-grant",
     "gateway-no-address",
+    "address-without-pool",
     "gateway-programmed-not-listening",
     "forwarded-proto-missing",
     "backend-wrong-id",

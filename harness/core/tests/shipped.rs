@@ -118,14 +118,10 @@ fn schemas_beside_the_scenarios_are_fresh() {
 }
 
 /// Faults no scenario can show yet, and why.
-const UNUSED: &[(&str, &str)] =
-    &[("encryption-terminating-pod-leaks", "no verb keeps a Pod that is being deleted alive while it is asked")];
+const UNUSED: &[(&str, &str)] = &[];
 
 /// Checks no fault turns, and why they are made all the same.
 const UNTURNED: &[(&str, &str)] = &[
-    ("gateway-needs-address: no-address-without-pool", "no fault gives an address that no pool has"),
-    ("gateway-needs-address: says-why", "the same"),
-    ("l2-announce: no-address-without-pool", "the same"),
     ("upgrade-keeps-traffic: before", "the reference network is no Cilium to upgrade; tables of the judge turn them (tests/judge)"),
     ("upgrade-keeps-traffic: upgrade", "the same"),
     ("upgrade-keeps-traffic: served-after", "the same"),

@@ -5,6 +5,7 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use base64::Engine as _;
 use plumb_core::probe::{ServeOp, ServeProtocol};
 use plumb_core::scenario::model::{Backend, BackendProtocol};
+use plumb_core::steps::span_ms;
 use serde_json::{Map, Value, json};
 
 use crate::certs::Leaf;
@@ -103,7 +104,11 @@ fn deployment(id: &str, backend: &Backend, node: Option<&str>, env: &[Value], im
     if transport(backend) == "TCP" {
         container["readinessProbe"] = json!({"tcpSocket": {"port": backend.port}, "periodSeconds": 1});
     }
-    let mut spec = json!({"containers": [container], "terminationGracePeriodSeconds": 5});
+    let lingers_s = backend.lingers.as_ref().map_or(0, |span| span_ms(span).div_ceil(1_000));
+    if lingers_s > 0 {
+        container["lifecycle"] = json!({"preStop": {"sleep": {"seconds": lingers_s}}});
+    }
+    let mut spec = json!({"containers": [container], "terminationGracePeriodSeconds": 5 + lingers_s});
     if let Some(node) = node {
         spec["nodeSelector"] = json!({"kubernetes.io/hostname": node});
         spec["tolerations"] = json!([{"operator": "Exists"}]);
@@ -152,6 +157,16 @@ mod tests {
         let objects = objects("echo", &backend(), certs.leaf("c"), None, "plumb-agent").unwrap();
         assert_eq!(objects[0]["kind"], "Secret");
         assert!(objects[1..].iter().all(|object| !object.to_string().contains("PRIVATE KEY")));
+    }
+
+    #[test]
+    fn a_backend_that_lingers_sleeps_before_its_end_and_has_the_grace_for_it() {
+        let lingering: Backend = serde_json::from_value(json!({"port": 8080, "lingers": "1500ms"})).unwrap();
+        let spec =
+            |backend: &Backend| objects("echo", backend, None, None, "i").unwrap()[0].pointer("/spec/template/spec").unwrap().clone();
+        assert_eq!(spec(&lingering).pointer("/containers/0/lifecycle/preStop/sleep/seconds"), Some(&json!(2)));
+        assert_eq!(spec(&lingering)["terminationGracePeriodSeconds"], 7);
+        assert_eq!(spec(&backend()).pointer("/containers/0/lifecycle"), None);
     }
 
     #[test]

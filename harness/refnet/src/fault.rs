@@ -75,6 +75,7 @@ faults! {
     RouteStaleOnOneNode "route-stale-on-one-node" Gateway "One node goes on with the revision of a route it saw first.";
     RouteWithoutGrant "route-without-grant" Gateway "A route reaches a Service of another namespace without a ReferenceGrant.";
     GatewayNoAddress "gateway-no-address" Gateway "LB-IPAM gives no address though a pool has one.";
+    AddressWithoutPool "address-without-pool" Gateway "LB-IPAM gives an address while there is no pool.";
     GatewayProgrammedNotListening "gateway-programmed-not-listening" Gateway "The Gateway says Programmed while nothing listens.";
     ForwardedProtoMissing "forwarded-proto-missing" Gateway "X-Forwarded-Proto does not reach the backend.";
     BackendWrongId "backend-wrong-id" Gateway "A request goes to another backend than the route says.";

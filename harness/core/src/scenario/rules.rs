@@ -24,7 +24,7 @@ pub(super) fn check(name: &str, node: &Node, world: &World, out: Out<'_>) {
         "Cert" => not_empty(node, "sans", "a certificate needs at least one name", out),
         "Backend" => backend(node, out),
         "Apply" => exactly_one(node, &["file", "manifest"], out),
-        "Place" => at_least_one(node, &["node", "replicas"], out),
+        "Place" => place(node, out),
         "During" => during(node, out),
         "CaptureWatch" => capture(node, world, out),
         "ArpWatch" | "ArpProbe" => on_network(node, world, out),
@@ -113,6 +113,15 @@ fn backend(node: &Node, out: Out<'_>) {
     {
         let message = format!("`type` is `{}`, expected one of `ClusterIP`, `LoadBalancer`, `None`", super::tree::shorten(text));
         out.push(kind.place.mistake(message, None));
+    }
+}
+
+fn place(node: &Node, out: &mut Vec<Mistake>) {
+    at_least_one(node, &["node", "replicas"], out);
+    let Some(until) = node.get("until").filter(|until| until.text() == Some("leaving")) else { return };
+    if node.get("replicas").and_then(Node::whole) != Some(0) {
+        let hint = Some("write `replicas: 0`".to_owned());
+        out.push(until.place.mistake("which Pods leave is only known when all of them do", hint));
     }
 }
 

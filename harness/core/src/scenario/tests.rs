@@ -102,6 +102,11 @@ fn each_mistake_is_told_with_its_place() {
         ("turns: [ask]", "turns: [asked]", "there is no check named `asked` (did you mean `ask`?)"),
         ("turns: [ask]", "turns: [loud]", "`loud` is not a check"),
         ("- count: {", "- node: {id: off, node: 'of:ask', action: stop}\n  - count: {", "`ask` is not a node step"),
+        (
+            "- count: {",
+            "- place: {backend: echo, replicas: 1, until: leaving}\n  - count: {",
+            "which Pods leave is only known when all of them do",
+        ),
         ("- count: {", "- node: {id: off, node: 'off:ask', action: stop}\n  - count: {", "`other:<service>` or `of:<step>`"),
         ("turns: [ask]", "turns: []", "a fault that turns no check proves nothing"),
         ("fault: backend-wrong-id", "fault: backend-worng-id", "did you mean `backend-wrong-id`?"),

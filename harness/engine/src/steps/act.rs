@@ -1,12 +1,12 @@
 //! Steps that change something: objects of the API, where a backend runs, nodes.
 
 use plumb_core::evidence::{Fact, Trouble, Whose};
-use plumb_core::scenario::model::{Apply, Delete, NodeStep, Patch, Place};
-use serde_json::json;
+use plumb_core::scenario::model::{Apply, Delete, NodeStep, Patch, Place, PlaceEnd};
+use serde_json::{Value, json};
 
 use super::scene::Scene;
 use super::target::Missing;
-use crate::backends;
+use crate::backends::{self, BACKEND_LABEL};
 use crate::cluster::{ApiError, ResourceRef, Watched, manifests};
 
 pub(super) async fn apply(scene: &Scene, step: &Apply, id: &str) -> Result<(), Trouble> {
@@ -73,9 +73,20 @@ pub(super) async fn place(scene: &Scene, step: &Place, id: &str) -> Result<(), T
         spec.insert("replicas".into(), replicas.into());
     }
     let deployment = deployment(&step.backend, &backend.namespace);
+    let pods = match step.until {
+        PlaceEnd::RolledOut => Vec::new(),
+        PlaceEnd::Leaving => pods(scene, &step.backend, &backend.namespace).await.map_err(|error| error.trouble(&operation))?,
+    };
     let merged = scene.cluster.merge(&deployment, &json!({"spec": spec})).await;
     merged.map_err(|error| error.trouble(&operation))?;
-    rolled_out(scene, &deployment, &operation).await?;
+    match step.until {
+        PlaceEnd::RolledOut => rolled_out(scene, &deployment, &operation).await?,
+        PlaceEnd::Leaving => {
+            for pod in &pods {
+                leaving(scene, pod, &operation).await?;
+            }
+        }
+    }
     scene.record(Some(id), Fact::Applied { object: deployment.to_string() });
     Ok(())
 }
@@ -94,10 +105,30 @@ pub(super) fn deployment(backend: &str, namespace: &str) -> ResourceRef {
     ResourceRef { kind: "deployment".into(), namespace: Some(namespace.to_owned()), name: backend.to_owned() }
 }
 
+/// The Pods of a backend.
+async fn pods(scene: &Scene, backend: &str, namespace: &str) -> Result<Vec<ResourceRef>, ApiError> {
+    let pods = scene.cluster.list("pod", Some(namespace), &format!("{BACKEND_LABEL}={backend}")).await?;
+    let name = |pod: &Value| pod.pointer("/metadata/name").and_then(Value::as_str).unwrap_or_default().to_owned();
+    Ok(pods.iter().map(|pod| ResourceRef { kind: "pod".into(), namespace: Some(namespace.to_owned()), name: name(pod) }).collect())
+}
+
+/// Waits until a Pod is being deleted.
+async fn leaving(scene: &Scene, pod: &ResourceRef, operation: &str) -> Result<(), Trouble> {
+    let limit = scene.limit(|budgets| budgets.backends_ms);
+    let look = |object: Option<Value>| match object {
+        None => Watched::Yes(Err("it is gone already; give the backend more time by `lingers`".to_owned())),
+        Some(pod) if pod.pointer("/metadata/deletionTimestamp").is_some() => Watched::Yes(Ok(())),
+        Some(_) => Watched::NotYet("it is not being deleted".into()),
+    };
+    let ended = scene.cluster.wait(pod, limit, look).await.map_err(|error| error.trouble(operation))?;
+    let ended = ended.unwrap_or_else(|end| Err(format!("{} after {} ms", end.newest(), limit.as_millis())));
+    ended.map_err(|why| Trouble { whose: Whose::Lab, operation: operation.to_owned(), message: format!("{pod}: {why}") })
+}
+
 /// Waits until a backend's Pods are as its Deployment says.
 pub(super) async fn rolled_out(scene: &Scene, deployment: &ResourceRef, operation: &str) -> Result<(), Trouble> {
     let limit = scene.limit(|budgets| budgets.backends_ms);
-    let look = |object: Option<serde_json::Value>| match backends::rolled_out(object.as_ref()) {
+    let look = |object: Option<Value>| match backends::rolled_out(object.as_ref()) {
         Ok(()) => Watched::Yes(()),
         Err(blocked) => Watched::NotYet(blocked),
     };

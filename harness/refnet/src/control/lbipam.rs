@@ -45,7 +45,10 @@ impl Controller for LbIpam {
         pools.sort_by_key(Item::age);
         let listed: Vec<_> = pools.iter().map(|pool| Pool { name: pool.name().to_owned(), spec: pool.spec.clone() }).collect();
         let claims: Vec<_> = wanting.iter().map(|service| self.claim(&services, service)).collect();
-        let (grants, states) = assign(&listed, &claims);
+        let (mut grants, states) = assign(&listed, &claims);
+        if cluster.faults.has(Fault::AddressWithoutPool) {
+            give_anyway(&mut grants);
+        }
         for (service, grant) in wanting.iter().zip(&grants) {
             outcome = outcome.and(self.say(cluster, &services, service, Some(grant)).await);
         }
@@ -119,6 +122,13 @@ impl LbIpam {
         let old = known.get("conditions").unwrap_or(&Value::Null);
         let status = json!({"conditions": merge_conditions(old, &conditions, pool.generation(), &now())});
         self.written.status(&cluster.client, subject, &known, &status).await
+    }
+}
+
+/// An address of nobody's (TEST-NET-1, RFC 5737) for each Service that gets none for want of a pool.
+fn give_anyway(grants: &mut [Grant]) {
+    for (grant, last) in grants.iter_mut().zip(1..=254).filter(|(grant, _)| grant.reason == "no_pool") {
+        *grant = Grant { addresses: vec![Ipv4Addr::new(192, 0, 2, last)], reason: "satisfied" };
     }
 }
 

@@ -186,6 +186,21 @@ async fn the_fault_of_the_missing_address_gives_none() {
 }
 
 #[tokio::test]
+async fn the_fault_of_the_unfounded_address_gives_one_without_a_pool_and_a_real_one_with_it() {
+    let lab = Lab::start(false, Some(Fault::AddressWithoutPool)).await;
+    lab.apply(http_gateway(80)).await;
+    let given = |text: &str| {
+        let text = text.to_owned();
+        move |service: &Value| {
+            service.pointer("/status/loadBalancer/ingress/0/ip").and_then(Value::as_str).is_some_and(|ip| ip.starts_with(&text))
+        }
+    };
+    lab.wait(SERVICE, ("default", "cilium-gateway-gw"), given("192.0.2.")).await;
+    lab.apply(pool()).await;
+    lab.wait(SERVICE, ("default", "cilium-gateway-gw"), |service| !given("192.0.2.")(service) && given("")(service)).await;
+}
+
+#[tokio::test]
 async fn route_statuses_follow_at_once_and_are_written_once() {
     let lab = Lab::start(true, None).await;
     lab.apply(http_gateway(8088)).await;

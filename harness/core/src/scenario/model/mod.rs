@@ -191,6 +191,10 @@ pub struct Backend {
     /// On the node's own network (`hostNetwork`).
     #[serde(default)]
     pub host_network: bool,
+    /// How long a Pod that is being deleted goes on (`lifecycle.preStop.sleep`, whole seconds; Kubernetes 1.30 and newer).
+    #[serde(default)]
+    #[schemars(extend("x-plumb" = "span"))]
+    pub lingers: Option<Span>,
     /// Service in front of it; absent = a ClusterIP Service named as the backend.
     #[serde(default)]
     pub service: Option<BackendService>,

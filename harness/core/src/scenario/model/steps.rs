@@ -143,6 +143,20 @@ pub struct Place {
     /// How many replicas.
     #[serde(default)]
     pub replicas: Option<u32>,
+    /// When the step is over.
+    #[serde(default)]
+    pub until: PlaceEnd,
+}
+
+/// When a backend counts as placed.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub enum PlaceEnd {
+    /// Every replica that is asked for is available and no other is left.
+    #[default]
+    RolledOut,
+    /// Every Pod it had is being deleted, and none is gone; needs `replicas: 0`, and a backend that `lingers`.
+    Leaving,
 }
 
 /// Do something to a node. `stop` ends it as a power cut does; `pause` freezes its processes and leaves its kernel running.
