@@ -6,6 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::Value;
 
+use crate::running::Running;
 use crate::scenario::model::{GatewayApi, NodeAction, Scenario, Step, Watch};
 
 /// What a provider can do.
@@ -33,6 +34,8 @@ pub struct Capability {
     pub gateway_kinds: Option<&'static [&'static str]>,
     /// Helm values whose effect it has; `None` = all, because the product itself runs there.
     pub modelled: Option<&'static [&'static str]>,
+    /// The cluster that runs already, where it does not make one itself.
+    pub running: Option<Running>,
 }
 
 /// [`NodeAction`] as a key of a set.
@@ -94,6 +97,7 @@ impl Capability {
             faults: FAULTS,
             gateway_kinds: Some(REFNET_GATEWAY_KINDS),
             modelled: Some(REFNET_VALUES),
+            running: None,
         }
     }
 
@@ -118,7 +122,16 @@ impl Capability {
             faults: &[],
             gateway_kinds: None,
             modelled: None,
+            running: None,
         }
+    }
+
+    /// The same for a certain cluster. One that is a reference network has what a reference network has.
+    #[must_use]
+    pub fn adopting(self, running: Running) -> Capability {
+        let Capability { gateway_kinds, modelled, .. } = Capability::refnet();
+        let own = if running.is_reference() { (gateway_kinds, modelled) } else { (self.gateway_kinds, self.modelled) };
+        Capability { gateway_kinds: own.0, modelled: own.1, running: Some(running), ..self }
     }
 
     /// The provider of this name.

@@ -20,6 +20,8 @@ pub mod profile;
 
 pub mod docs;
 
+pub mod running;
+
 pub mod capability;
 
 pub mod plan;

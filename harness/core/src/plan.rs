@@ -43,6 +43,9 @@ pub struct Plan {
     pub values: BTreeMap<String, serde_json::Value>,
     /// Values this provider does not model; named in every report.
     pub unmodelled: Vec<String>,
+    /// The cluster that was found, where the provider makes none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub adopted: Option<Adopted>,
     /// Variants that hold, by name.
     pub variants: Vec<String>,
     /// The fault that is switched on.
@@ -53,6 +56,16 @@ pub struct Plan {
     pub budgets: Budgets,
     /// Run it, or skip it and why.
     pub disposition: Disposition,
+}
+
+/// A cluster that was found.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Adopted {
+    /// What runs there, in words.
+    pub system: String,
+    /// How it differs from what is asked for; named in every report.
+    pub differences: Vec<String>,
 }
 
 /// A flag set that is upgraded.

@@ -24,6 +24,12 @@ pub(super) fn check(name: &str, text: &str) -> Result<(), Mistakes> {
     if mistakes.is_empty() { Ok(()) } else { refuse(mistakes) }
 }
 
+/// Kinds of the objects in a manifest.
+pub(super) fn kinds(text: &str) -> Vec<String> {
+    let documents = tree::read_all(&masked(text)).unwrap_or_default();
+    documents.iter().filter_map(|document| document.get("kind")?.text().map(str::to_owned)).collect()
+}
+
 fn object(document: &Node, mistakes: &mut Vec<Mistake>) {
     if !matches!(document.kind, Kind::Map(_)) {
         mistakes.push(document.place.mistake(format!("a document of the manifest is {}, expected an object", document.describe()), None));

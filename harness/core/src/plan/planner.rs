@@ -7,10 +7,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde_json::Value;
 
 use super::placeholders::{self, BadPlaceholder, Placeholder};
-use super::{Before, Budgets, Disposition, PLAN, Plan, manifests};
+use super::{Adopted, Before, Budgets, Disposition, PLAN, Plan, manifests};
 use crate::capability::{Capability, FAULTS, needs};
 use crate::mistakes::{Mistakes, nearest};
 use crate::profile::Profile;
+use crate::running::{Asked, Running};
 use crate::scenario::model::{GatewayApi, Scenario, Step, Target, Variant, Watch};
 use crate::scenario::node_names;
 use crate::values::{Values, merge};
@@ -104,6 +105,8 @@ pub fn plan(input: &PlanInput<'_>) -> Result<Plan, PlanErrors> {
     let mut errors = Vec::new();
     let cilium = Version::parse(&input.profile.cilium)
         .map_err(|bad| PlanErrors(vec![PlanError::Version { profile: input.profile.name.clone(), problem: bad.to_string() }]))?;
+    let asked = cilium;
+    let cilium = input.provider.running.as_ref().and_then(Running::version).unwrap_or(cilium);
     let (mut scenario, variants) = with_variants(input, cilium);
     dangling(&scenario, &mut errors);
     let values = values(input, input.profile, &variants);
@@ -127,8 +130,16 @@ pub fn plan(input: &PlanInput<'_>) -> Result<Plan, PlanErrors> {
         return Err(PlanErrors(errors));
     }
     let virtual_addresses = manifests.values().any(|text| text.contains("${vip:")) || asks_for_address(&scenario);
-    let disposition = disposition(input, &scenario, virtual_addresses);
+    let differences = input.provider.running.as_ref().map(|running| {
+        let kinds = kinds(&scenario, &manifests);
+        let asked = Asked { version: asked, values: &values, gateway_api: gateway_api.as_ref(), kinds: &kinds, scenario: &scenario };
+        (running, running.differences(&asked))
+    });
+    let found = differences.as_ref().map(|(_, differences)| differences.skips.as_slice()).unwrap_or_default();
+    let disposition = disposition(input, &scenario, virtual_addresses, found);
+    let adopted = differences.map(|(running, differences)| Adopted { system: running.system.clone(), differences: differences.named });
     Ok(Plan {
+        adopted,
         version: PLAN,
         trial: trial(input),
         name: input.name.to_owned(),
@@ -166,7 +177,7 @@ fn values(input: &PlanInput<'_>, profile: &Profile, variants: &[&Variant]) -> Va
     values
 }
 
-fn disposition(input: &PlanInput<'_>, scenario: &Scenario, virtual_addresses: bool) -> Disposition {
+fn disposition(input: &PlanInput<'_>, scenario: &Scenario, virtual_addresses: bool, found: &[String]) -> Disposition {
     let provider = &input.provider.provider;
     let mut reasons: Vec<String> = input.unavailable.to_vec();
     let install = &scenario.install;
@@ -184,10 +195,20 @@ fn disposition(input: &PlanInput<'_>, scenario: &Scenario, virtual_addresses: bo
     {
         reasons.push(format!("{provider} has no fault {fault}: faults are switches of the reference network"));
     }
+    reasons.extend(found.iter().cloned());
     if scenario.checks().is_empty() {
         reasons.push("no check is left to make".to_owned());
     }
     if reasons.is_empty() { Disposition::Run } else { Disposition::Skip(reasons) }
+}
+
+/// Kinds of the objects a scenario applies.
+fn kinds(scenario: &Scenario, manifests: &BTreeMap<String, String>) -> BTreeSet<String> {
+    let inline = scenario.every_step().into_iter().filter_map(|step| match step {
+        Step::Apply(apply) => apply.manifest.as_deref(),
+        _ => None,
+    });
+    manifests.values().map(String::as_str).chain(inline).flat_map(manifests::kinds).collect()
 }
 
 fn unknown_fault(fault: Option<&str>, errors: &mut Vec<PlanError>) {
@@ -204,7 +225,10 @@ fn with_variants<'a>(input: &PlanInput<'a>, cilium: Version) -> (Scenario, Vec<&
     let holds = |variant: &&Variant| {
         let when = &variant.when;
         let is = |wanted: &Option<String>, actual: &str| wanted.as_deref().is_none_or(|wanted| wanted == actual);
-        is(&when.provider, &input.provider.provider)
+        let reference = input.provider.running.as_ref().is_some_and(Running::is_reference);
+        // Found or made, it behaves the same.
+        let provider = if reference { "refnet" } else { &input.provider.provider };
+        is(&when.provider, provider)
             && is(&when.profile, &input.profile.name)
             && when.cilium.as_deref().is_none_or(|range| Range::parse(range).is_ok_and(|range| range.holds(cilium)))
     };
@@ -377,6 +401,11 @@ impl Texts<'_> {
             Placeholder::PoolApi => Some(if self.cilium >= Version(1, 18, 0) { "cilium.io/v2" } else { "cilium.io/v2alpha1" }.to_owned()),
             // v1 is served from release 1.5, v1alpha2 by the experimental channel of every release.
             Placeholder::TlsRouteApi => {
+                let served = self.provider.running.as_ref().and_then(|running| running.gateway.get("tlsroutes"));
+                if let Some(served) = served {
+                    let version = if served.iter().any(|version| version == "v1") { "v1" } else { "v1alpha2" };
+                    return Some(format!("gateway.networking.k8s.io/{version}"));
+                }
                 let release = self.gateway_api.and_then(|api| Version::parse(&api.version).ok());
                 let version = if release.is_some_and(|release| release >= Version(1, 5, 0)) { "v1" } else { "v1alpha2" };
                 Some(format!("gateway.networking.k8s.io/{version}"))

@@ -232,3 +232,29 @@ fn an_unknown_fault_names_the_nearest_and_one_the_scenario_does_not_declare_is_a
     case.fault = Some("encryption-off");
     assert_eq!(case.plan().unwrap().fault.as_deref(), Some("encryption-off"));
 }
+
+#[test]
+fn a_cluster_that_runs_decides_the_variant_and_what_is_skipped() {
+    use crate::running::{Installed, Running};
+    let mut case = Case::new();
+    let config = |text: &str| [("kube-proxy-replacement".to_owned(), text.to_owned())].into();
+    let running = |text: &str| Running {
+        system: "Cilium v1.17.3 on Kubernetes v1.32.0".into(),
+        installed: Installed::Cilium { version: Some(crate::version::Version(1, 17, 3)), config: config(text) },
+        control_planes: 1,
+        workers: 2,
+        ..Running::default()
+    };
+    case.scenario.lab.networks = vec!["eth0".into()];
+    case.manifests.insert("manifests/pool.yaml".into(), POOL.replace("net0", "eth0"));
+    case.provider = Capability { virtual_addresses: 1, vantages: ["client", "node", "pod"].into(), ..Capability::kubeconfig() }
+        .adopting(running("true"));
+    let plan = case.plan().unwrap();
+    assert_eq!(plan.disposition, Disposition::Run);
+    assert_eq!(plan.variants, ["old"]);
+    assert!(plan.manifests["manifests/pool.yaml"].contains("cilium.io/v2alpha1"), "the running version serves no newer one");
+    let devices = "devices=[\"eth0\"] is not in force: `devices` is nothing in cilium-config, expected eth0";
+    assert_eq!(plan.adopted.unwrap().differences, ["Cilium 1.17.3 runs, the profile is for 1.20.0", devices]);
+    case.provider = Capability { running: Some(running("false")), ..case.provider };
+    assert!(case.skips()[0].contains("kubeProxyReplacement=true is not in force"), "{:?}", case.skips());
+}

@@ -163,6 +163,10 @@ fn remarks(plan: &Plan) -> Vec<String> {
     if !plan.variants.is_empty() {
         remarks.push(format!("variants in force: {}", plan.variants.join(", ")));
     }
+    if let Some(adopted) = &plan.adopted {
+        remarks.push(format!("found, not made: {}", adopted.system));
+        remarks.extend(adopted.differences.iter().map(|difference| format!("differs from what is asked for: {difference}")));
+    }
     if !plan.unmodelled.is_empty() {
         remarks.push(format!("values this provider does not model: {}", plan.unmodelled.join(", ")));
     }

@@ -33,6 +33,7 @@ steps:
         provider: "refnet".into(),
         scenario,
         before: None,
+        adopted: None,
         manifests: [].into(),
         profile,
         values: [].into(),

@@ -27,6 +27,7 @@ pub(crate) fn plan(steps: &Value) -> Plan {
         manifests: BTreeMap::new(),
         profile: serde_json::from_value(profile).unwrap(),
         before: None,
+        adopted: None,
         values: BTreeMap::new(),
         unmodelled: Vec::new(),
         variants: Vec::new(),
