@@ -301,10 +301,10 @@ async fn furnish(scene: &Scene) -> Result<(), Trouble> {
     }
     let namespace = |object: &Value| object.pointer("/metadata/namespace").and_then(Value::as_str).unwrap_or("default").to_owned();
     let namespaces: std::collections::BTreeSet<String> = objects.iter().map(namespace).collect();
-    for namespace in namespaces.iter().filter(|name| !["default", "kube-system"].contains(&name.as_str())) {
-        scene.cluster.ensure_namespace(namespace).await.map_err(|error| error.trouble("create a namespace"))?;
-    }
     let run = scene.recorder.folder().id();
+    for namespace in namespaces.iter().filter(|name| !["default", "kube-system"].contains(&name.as_str())) {
+        scene.cluster.ensure_namespace(namespace, run).await.map_err(|error| error.trouble("create a namespace"))?;
+    }
     let applied = join_all(objects.into_iter().map(|object| async move {
         let object = manifest(object, run).map_err(|error| error.trouble("apply a backend"))?;
         scene.cluster.apply(&object).await.map_err(|error| as_lab(error.trouble(&format!("apply {}", object.object))))

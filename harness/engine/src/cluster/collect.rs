@@ -275,7 +275,7 @@ mod tests {
         let server = ApiServer::new(ApiConfig { crds: vec!["gateways".into()] }).unwrap();
         let cluster = Cluster::new(server.client(), LIMIT);
         for namespace in ["ours", "theirs"] {
-            cluster.ensure_namespace(namespace).await.unwrap();
+            cluster.ensure_namespace(namespace, "run").await.unwrap();
             let secret = json!({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "key", "namespace": namespace},
                 "data": {"tls.key": "c2VjcmV0"}});
             cluster.apply(&manifest(secret, "run").unwrap()).await.unwrap();

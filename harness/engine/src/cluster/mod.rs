@@ -21,6 +21,9 @@ pub use watch::{WaitEnd, Watched};
 /// The name under which fields are owned (server-side apply).
 pub const FIELD_MANAGER: &str = "plumbline";
 
+/// Label of every object a run makes: its id, in small letters.
+pub const RUN_LABEL: &str = "plumbline.run";
+
 /// Why the API did not do what was asked.
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum ApiError {
@@ -104,12 +107,13 @@ impl Cluster {
         self.call(&what, api.patch(&name, &parameters, &Patch::Apply(&manifest.value))).await.map(drop)
     }
 
-    /// Creates a namespace unless it is there.
+    /// Creates a namespace, labelled with the run, unless it is there.
     ///
     /// # Errors
     /// See [`ApiError`].
-    pub async fn ensure_namespace(&self, name: &str) -> Result<(), ApiError> {
-        let value = serde_json::json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}});
+    pub async fn ensure_namespace(&self, name: &str, run: &str) -> Result<(), ApiError> {
+        let labels = serde_json::json!({RUN_LABEL: run.to_ascii_lowercase()});
+        let value = serde_json::json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name, "labels": labels}});
         let what = Call { operation: "create", object: format!("namespace/{name}") };
         let (api, _) = self.api_for(&value, &what).await?;
         let object = serde_json::from_value(value).map_err(|error| ApiError::Manifest(error.to_string()))?;
@@ -264,7 +268,7 @@ pub fn manifest(mut value: Value, run: &str) -> Result<Manifest, ApiError> {
     let name = metadata.get("name").and_then(Value::as_str).map(str::to_owned);
     let name = name.ok_or_else(|| ApiError::Manifest(format!("a {kind} has no metadata.name")))?;
     if let Some(labels) = metadata.entry("labels").or_insert_with(|| Value::Object(Default::default())).as_object_mut() {
-        labels.insert("plumbline.run".into(), Value::String(run.to_ascii_lowercase()));
+        labels.insert(RUN_LABEL.into(), Value::String(run.to_ascii_lowercase()));
     }
     let namespace = metadata.get("namespace").and_then(Value::as_str).unwrap_or("default");
     Ok(Manifest { object: format!("{kind}/{namespace}/{name}"), value })

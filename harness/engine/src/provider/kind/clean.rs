@@ -3,12 +3,13 @@
 use std::time::Duration;
 
 use futures::future::try_join_all;
-use kube::api::{Api, DeleteParams, DynamicObject, ListParams};
-use kube::discovery::{Discovery, Scope, verbs};
+use kube::api::{Api, ApiResource, DeleteParams, DynamicObject, ListParams};
+use kube::discovery::{Discovery, verbs};
 use kube::{Client, Error, ResourceExt};
 
 use super::KindError;
 use crate::backends::BACKEND_LABEL;
+use crate::cluster::RUN_LABEL;
 
 /// Limit for everything to be gone: Pods have some seconds of grace, namespaces wait for what is in them.
 const GONE: Duration = Duration::from_secs(90);
@@ -21,6 +22,7 @@ const LEASES: &str = "cilium-l2announce-";
 
 /// A kind of objects, and the label that tells the run's.
 struct Kind {
+    resource: ApiResource,
     api: Api<DynamicObject>,
     selector: String,
 }
@@ -30,17 +32,15 @@ struct Kind {
 /// # Errors
 /// The API said no, or something is still there.
 pub(super) async fn objects(client: &Client, run: &str) -> Result<(), KindError> {
-    let label = format!("plumbline.run={}", run.to_ascii_lowercase());
+    let label = format!("{RUN_LABEL}={}", run.to_ascii_lowercase());
     let discovery = Discovery::new(client.clone()).run().await.map_err(api("discover what the API serves"))?;
     let mut kinds = Vec::new();
     for group in discovery.groups() {
         for (resource, capabilities) in group.recommended_resources() {
             if capabilities.supports_operation(verbs::LIST) && capabilities.supports_operation(verbs::DELETE) {
-                let namespaced = capabilities.scope == Scope::Namespaced;
+                // Pods of a backend carry its id, not the run's.
                 let selector = if resource.kind == "Pod" { BACKEND_LABEL.to_owned() } else { label.clone() };
-                if namespaced || resource.kind != "Node" {
-                    kinds.push(Kind { api: Api::all_with(client.clone(), &resource), selector });
-                }
+                kinds.push(Kind { api: Api::all_with(client.clone(), &resource), resource, selector });
             }
         }
     }
@@ -65,14 +65,9 @@ async fn list(kind: &Kind) -> Result<Vec<DynamicObject>, KindError> {
 }
 
 async fn delete(client: &Client, kind: &Kind, object: &DynamicObject) -> Result<(), KindError> {
-    let Some(types) = &object.types else { return Ok(()) };
-    let resource = kube::api::ApiResource::from_gvk_with_plural(
-        &kube::core::GroupVersionKind::try_from(types).map_err(|error| KindError::Missing(error.to_string()))?,
-        kind.api.resource_url().rsplit('/').next().unwrap_or_default(),
-    );
     let api_of: Api<DynamicObject> = match object.namespace() {
-        Some(namespace) => Api::namespaced_with(client.clone(), &namespace, &resource),
-        None => Api::all_with(client.clone(), &resource),
+        Some(namespace) => Api::namespaced_with(client.clone(), &namespace, &kind.resource),
+        None => kind.api.clone(),
     };
     match api_of.delete(&object.name_any(), &DeleteParams::background()).await {
         Err(Error::Api(status)) if status.code == 404 => Ok(()),
@@ -96,8 +91,12 @@ async fn leases(client: &Client) -> Result<(), KindError> {
 async fn until_gone(kinds: Vec<Kind>) -> Result<(), KindError> {
     let began = tokio::time::Instant::now();
     loop {
-        let left = try_join_all(kinds.iter().map(list)).await?;
-        let left: Vec<String> = left.iter().flatten().map(|object| format!("{:?} {}", object.types, object.name_any())).collect();
+        let left = try_join_all(kinds.iter().map(async |kind| {
+            let named = |object: &DynamicObject| format!("{} {}", kind.resource.kind, object.name_any());
+            Ok::<_, KindError>(list(kind).await?.iter().map(named).collect::<Vec<_>>())
+        }))
+        .await?
+        .concat();
         if left.is_empty() {
             return Ok(());
         }

@@ -1,0 +1,110 @@
+//! The keeper of a shared cluster, with a network of Docker in the cluster's place: it stays while somebody uses it or it is not idle
+//! for long enough, and goes when its maker or user is gone.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use plumb_engine::docker::{Claim, Egress, Engine};
+use plumb_engine::ledger::{self, Ledger, Line, Resource};
+use plumb_engine::provider::kind::keeper::{self, Keeper};
+use plumb_engine::provider::kind::lease::{self, Lease};
+use serde_json::json;
+
+use crate::{Named, ensure, fresh_name, run};
+
+pub(crate) const TRIALS: &[Named] = &[
+    ("a_cluster_whose_maker_died_is_taken_away", || run(maker_died())),
+    ("a_cluster_whose_user_died_is_taken_away", || run(user_died())),
+    ("a_cluster_that_was_handed_back_stays_until_it_is_idle", || run(handed_back())),
+];
+
+/// Longer than a keeper takes to look and Docker to remove a network, on a busy machine.
+const GONE: Duration = Duration::from_secs(60);
+
+/// A folder with a keeper and a network that its ledger claims.
+struct Kept {
+    engine: Engine,
+    folder: PathBuf,
+    name: String,
+}
+
+impl Kept {
+    /// Made by a maker who holds the lease.
+    async fn make(idle: Duration) -> (Kept, Lease) {
+        let name = fresh_name();
+        let folder = ledger::runtime_folder().unwrap().join(keeper::PLACE).join(&name);
+        std::fs::create_dir_all(&folder).unwrap();
+        let lease = lease::try_take(&folder.join(keeper::LEASE)).unwrap().unwrap();
+        let ledger = Ledger::create_at(&folder.join(keeper::LEDGER), &name).unwrap();
+        let keeper = Keeper::start(&folder, idle).await.unwrap();
+        let claim = Claim { run: name.clone(), owner: keeper.identity(), expires: None };
+        ledger.write(&Line::Making(Resource::DockerNetwork { name: name.clone() })).unwrap();
+        let engine = Engine::connect().await.unwrap();
+        engine.make_network(&name, Egress::None, &claim).await.unwrap();
+        (Kept { engine, folder, name }, lease)
+    }
+
+    /// As `cluster.json` says of a cluster that is ready.
+    fn is_ready(&self, released_s: i64) {
+        let record = json!({
+            "name": self.name, "kubeconfig": "/nonexistent", "networks": [], "system": "a network in its place", "cilium": "",
+            "expect": {"nodes": 0, "gatewayClass": false}, "ciliumCli": "", "digestsOff": false,
+            "nodes": {}, "clientLinks": [], "agentImage": "",
+        });
+        let state = json!({"record": record, "releasedS": released_s});
+        std::fs::write(self.folder.join("cluster.json"), state.to_string()).unwrap();
+    }
+
+    async fn is_there(&self) -> bool {
+        let networks = self.engine.claimed_networks().await.unwrap();
+        networks.iter().any(|(name, _)| *name == self.name)
+    }
+
+    async fn is_gone(&self) -> Result<(), String> {
+        let began = tokio::time::Instant::now();
+        while self.is_there().await || self.folder.exists() {
+            ensure(began.elapsed() < GONE, || format!("{} or its network is still there", self.folder.display()))?;
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+        Ok(())
+    }
+}
+
+fn now_s() -> i64 {
+    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap();
+    i64::try_from(since.as_secs()).unwrap()
+}
+
+async fn maker_died() -> Result<(), String> {
+    let (kept, lease) = Kept::make(Duration::from_secs(3600)).await;
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    ensure(kept.is_there().await, || "it went while its maker held it".into())?;
+    drop(lease);
+    kept.is_gone().await
+}
+
+async fn user_died() -> Result<(), String> {
+    let (kept, lease) = Kept::make(Duration::from_secs(3600)).await;
+    let run = tempfile::tempdir().unwrap();
+    std::fs::create_dir(run.path().join("blobs")).unwrap();
+    kept.is_ready(now_s());
+    let user = json!({"run": "run", "folder": run.path()});
+    std::fs::write(kept.folder.join("use.json"), user.to_string()).unwrap();
+    drop(lease);
+    kept.is_gone().await
+}
+
+async fn handed_back() -> Result<(), String> {
+    let (kept, lease) = Kept::make(Duration::from_secs(4)).await;
+    kept.is_ready(now_s());
+    drop(lease);
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    ensure(kept.is_there().await, || "it went before it was idle for long enough".into())?;
+    // The next user holds it for longer than it may be idle.
+    let lease = lease::take(&kept.folder.join(keeper::LEASE)).await.unwrap();
+    tokio::time::sleep(Duration::from_secs(4)).await;
+    ensure(kept.is_there().await, || "it went while it was used".into())?;
+    kept.is_ready(now_s());
+    drop(lease);
+    kept.is_gone().await
+}
