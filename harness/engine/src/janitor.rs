@@ -9,10 +9,11 @@ use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, ChildStdout, Command, ExitCode, Stdio};
 use std::sync::{Mutex, OnceLock};
+use std::time::{Duration, Instant};
 
 use nix::poll::PollTimeout;
 
-use crate::ledger;
+use crate::ledger::{self, Resource};
 use crate::process::{Identity, PidFd, wait_any};
 
 /// The janitor could not be set to work; nothing may be made then.
@@ -84,14 +85,22 @@ pub(crate) fn main(mut args: impl Iterator<Item = String>) -> ExitCode {
     let start = args.next().and_then(|text| text.parse().ok());
     let (Some(pid), Some(start)) = (pid, start) else { return ExitCode::from(3) };
     let ledgers = collect(Identity { pid, start });
-    let mut left = false;
-    for ledger in ledgers {
-        for resource in ledger::outstanding(&ledger).unwrap_or_default() {
-            left |= ledger::remove(&resource).is_err();
-        }
+    let outstanding: Vec<Resource> = ledgers.iter().flat_map(|ledger| ledger::outstanding(ledger).unwrap_or_default()).collect();
+    // Every one is tried, whatever came of those before.
+    let mut left = outstanding.iter().filter(|resource| ledger::remove(resource).is_err()).count();
+    // What the owner had asked Docker for when it died may come into being after it was looked for.
+    let late: Vec<&Resource> = outstanding.iter().filter(|resource| resource.is_in_docker()).collect();
+    let began = Instant::now();
+    while !late.is_empty() && began.elapsed() < LATE {
+        std::thread::sleep(EVERY);
+        left = late.iter().filter(|resource| ledger::remove(resource).is_err()).count();
     }
-    if left { ExitCode::FAILURE } else { ExitCode::SUCCESS }
+    if left > 0 { ExitCode::FAILURE } else { ExitCode::SUCCESS }
 }
+
+/// How long Docker may take to make what it was asked for by somebody who is gone, and how often that is looked for.
+const LATE: Duration = Duration::from_secs(4);
+const EVERY: Duration = Duration::from_millis(500);
 
 /// Takes ledgers until the owner has ended.
 fn collect(owner: Identity) -> Vec<PathBuf> {

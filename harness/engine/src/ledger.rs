@@ -79,6 +79,19 @@ pub enum Resource {
     },
 }
 
+impl Resource {
+    /// Whether Docker holds it.
+    pub fn is_in_docker(&self) -> bool {
+        match self {
+            Resource::RefnetLab { .. } | Resource::Folder { .. } => false,
+            Resource::DockerNetwork { .. }
+            | Resource::DockerContainer { .. }
+            | Resource::DockerImage { .. }
+            | Resource::KindCluster { .. } => true,
+        }
+    }
+}
+
 /// One line.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]

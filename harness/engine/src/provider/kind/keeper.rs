@@ -85,12 +85,17 @@ pub(crate) fn main(mut args: impl Iterator<Item = String>) -> ExitCode {
 /// Waits until the cluster is not wanted any longer and takes it away.
 async fn keep(folder: &Path, idle: i64, place: &Path) -> Result<(), ledger::LedgerError> {
     loop {
-        match lease::try_take(&folder.join(LEASE)) {
-            Ok(Some(lease)) if is_due(folder, idle, lease::somebody_waits(place)) => return end(folder, lease).await,
-            // The cluster was ended by its user, and perhaps another keeper keeps the next one.
-            _ if !claims_mine(folder) => return Ok(()),
-            _ => tokio::time::sleep(EVERY).await,
+        if let Ok(Some(lease)) = lease::try_take(&folder.join(LEASE))
+            && is_due(folder, idle, lease::somebody_waits(place))
+        {
+            return end(folder, lease).await;
         }
+        // The cluster was ended by its user, and perhaps another keeper keeps the next one.
+        if !claims_mine(folder) {
+            return Ok(());
+        }
+        // Not while the lease is held: whoever wants to use the cluster would wait as long.
+        tokio::time::sleep(EVERY).await;
     }
 }
 
