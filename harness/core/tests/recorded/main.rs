@@ -9,6 +9,7 @@ mod announcements;
 mod encryption;
 mod gateway;
 mod golden;
+mod runs;
 
 use std::path::PathBuf;
 

@@ -1,0 +1,107 @@
+//! Whole runs of this program on a real kind cluster with real Cilium 1.17.10: plan and evidence as they were written, judged again.
+
+use plumb_core::evidence::{self, Fact, Observation};
+use plumb_core::plan::{self, Plan};
+use plumb_core::verdict::{Outcome, Verdict, judge};
+
+use super::{file, text};
+
+/// The recordings, and what each says: the checks that are red with a part of the reason; every other check is green.
+const RUNS: [(&str, &[(&str, &str)]); 9] = [
+    ("encrypt-matrix", &[]),
+    // Node encryption was on, so what the document says of a flag set without it is not true, and the run says so.
+    (
+        "encrypt-pods-only-with-node-encryption",
+        &[
+            ("node-to-node-in-the-clear", "0 frames with the payload on eth0"),
+            ("node-to-node-back-in-the-clear", "0 frames with the payload on eth0"),
+            ("pod-to-node-in-the-clear", "0 frames with the payload on eth0"),
+        ],
+    ),
+    ("l2-announce", &[]),
+    ("l2-failover", &[]),
+    ("l2-pause", &[]),
+    ("tls-passthrough", &[]),
+    ("tls-terminate", &[]),
+    // The limit was 5 s, and a Gateway without an HTTP listener listens after 30.
+    (
+        "tls-passthrough-within-5s",
+        &[
+            ("serves", "not within 5s"),
+            ("end-to-end", "refused during connect"),
+            ("through-the-other-node", "refused during connect"),
+            ("unknown-name-refused", "refused during connect"),
+        ],
+    ),
+    ("weights-90-10", &[]),
+];
+
+fn recorded(name: &str) -> (Plan, Vec<Observation>) {
+    let plan = plan::read(&text(&format!("kind-1.17.10/{name}/plan.json"))).unwrap();
+    let reading = evidence::read(&file(&format!("kind-1.17.10/{name}/evidence.jsonl"))).unwrap();
+    assert_eq!(reading.trouble, None, "{name}");
+    (plan, reading.observations)
+}
+
+/// The run without the facts that `drop` says.
+fn without(name: &str, drop: impl Fn(&Fact) -> bool) -> Verdict {
+    let (plan, observations) = recorded(name);
+    let left: Vec<Observation> = observations.iter().filter(|observation| !drop(&observation.fact)).cloned().collect();
+    assert!(left.len() < observations.len(), "{name} has no such fact");
+    judge(&plan, &left)
+}
+
+#[test]
+fn every_run_is_judged_as_it_was() {
+    for (name, red) in RUNS {
+        let (plan, observations) = recorded(name);
+        let verdict = judge(&plan, &observations);
+        let expected = if red.is_empty() { Outcome::Pass } else { Outcome::Fail };
+        assert_eq!(verdict.outcome, expected, "{name}: {verdict:#?}");
+        assert!(verdict.system.starts_with("Cilium 1.17.10 on kind"), "{name}: {}", verdict.system);
+        for check in &verdict.checks {
+            match red.iter().find(|(id, _)| *id == check.id) {
+                Some((_, because)) => assert!(check.outcome == Outcome::Fail && check.because.contains(because), "{name}: {check:#?}"),
+                None => assert_eq!(check.outcome, Outcome::Pass, "{name}: {check:#?}"),
+            }
+        }
+    }
+}
+
+#[test]
+fn a_run_that_is_cut_anywhere_never_passes() {
+    for (name, _) in RUNS.iter().filter(|(_, red)| red.is_empty()) {
+        let (plan, _) = recorded(name);
+        let bytes = file(&format!("kind-1.17.10/{name}/evidence.jsonl"));
+        let whole = bytes.trim_ascii_end().len();
+        for cut in (0..whole).step_by(1_009) {
+            let reading = evidence::read(&bytes[..cut]).unwrap();
+            assert_ne!(judge(&plan, &reading.observations).outcome, Outcome::Pass, "{name} cut at {cut}");
+        }
+    }
+}
+
+#[test]
+fn without_its_captures_nothing_is_hidden() {
+    let verdict = without("encrypt-matrix", |fact| matches!(fact, Fact::Capture(_)));
+    assert_ne!(verdict.outcome, Outcome::Pass);
+    let hidden: Vec<_> = verdict.checks.iter().filter(|check| check.id.contains("-hidden-")).collect();
+    assert!(!hidden.is_empty() && hidden.iter().all(|check| check.outcome == Outcome::Unknown), "{hidden:#?}");
+}
+
+#[test]
+fn without_its_probes_no_run_passes() {
+    for (name, _) in RUNS.iter().filter(|(_, red)| red.is_empty()) {
+        let verdict = without(name, |fact| matches!(fact, Fact::Probe(_)));
+        assert_ne!(verdict.outcome, Outcome::Pass, "{name}");
+    }
+}
+
+#[test]
+fn no_recording_holds_a_private_key() {
+    for (name, _) in RUNS {
+        for part in ["plan.json", "evidence.jsonl"] {
+            assert!(!text(&format!("kind-1.17.10/{name}/{part}")).contains("PRIVATE KEY"), "{name}/{part}");
+        }
+    }
+}
