@@ -150,6 +150,9 @@ pub(crate) struct List {
     /// Form of the list
     #[arg(long, value_enum, default_value_t = ListFormat::Text)]
     pub(crate) format: ListFormat,
+    /// Whose trials the matrix has: what this provider can never run is left out
+    #[arg(long, default_value = "refnet", value_name = "NAME")]
+    pub(crate) provider: String,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]

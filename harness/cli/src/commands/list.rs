@@ -2,7 +2,8 @@
 
 use std::path::Path;
 
-use plumb_engine::library::{Entry, Library};
+use plumb_core::plan::Disposition;
+use plumb_engine::library::{Ask, Entry, Library};
 use serde_json::{Value, json};
 
 use super::trials;
@@ -16,7 +17,7 @@ pub(crate) fn list(scenarios: Option<&Path>, list: &List) -> anyhow::Result<Exit
     match list.format {
         ListFormat::Text => output::say(&text(&entries)),
         ListFormat::Json => output::say(&format!("{:#}", Value::Array(entries.iter().map(whole).collect()))),
-        ListFormat::GithubMatrix => output::say(&format!("matrix={}", json!({"include": matrix(&entries)}))),
+        ListFormat::GithubMatrix => output::say(&format!("matrix={}", json!({"include": matrix(&library, &entries, &list.provider)?}))),
     }
     Ok(if entries.is_empty() { Exit::NothingRan } else { Exit::Pass })
 }
@@ -51,8 +52,17 @@ fn whole(entry: &Entry) -> Value {
     })
 }
 
-/// One job a scenario and profile, so that a red square names what is broken.
-fn matrix(entries: &[Entry]) -> Vec<Value> {
-    let pairs = entries.iter().flat_map(|entry| profiles(entry).into_iter().map(move |profile| (entry, profile)));
-    pairs.map(|(entry, profile)| json!({"scenario": entry.name, "profile": profile})).collect()
+/// One job a scenario and profile, so that a red square names what is broken. What the provider can never run is left out: a job that
+/// runs nothing is red.
+fn matrix(library: &Library, entries: &[Entry], provider: &str) -> anyhow::Result<Vec<Value>> {
+    let mut jobs = Vec::new();
+    for entry in entries {
+        for profile in profiles(entry) {
+            let ask = Ask { provider, profile: Some(profile), seed: 1, ..Ask::default() };
+            if library.plan(entry, &ask)?.disposition == Disposition::Run {
+                jobs.push(json!({"scenario": entry.name, "profile": profile}));
+            }
+        }
+    }
+    Ok(jobs)
 }

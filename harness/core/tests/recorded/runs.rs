@@ -7,8 +7,32 @@ use plumb_core::verdict::{Outcome, Verdict, judge};
 use super::{file, text};
 
 /// The recordings, and what each says: the checks that are red with a part of the reason; every other check is green.
-const RUNS: [(&str, &[(&str, &str)]); 9] = [
+const RUNS: [(&str, &[(&str, &str)]); 11] = [
     ("encrypt-matrix", &[]),
+    // The same flows with `encryption.enabled=false`: every one crosses in the clear, but for the one within a node.
+    (
+        "encrypt-matrix-without-encryption",
+        &[
+            ("pod-pod-hidden-at-worker", "payload readable inside VXLAN"),
+            ("pod-pod-hidden-at-worker2", "payload readable inside VXLAN"),
+            ("pod-pod-back-hidden-at-worker", "payload readable inside VXLAN"),
+            ("pod-pod-back-hidden-at-worker2", "payload readable inside VXLAN"),
+            ("pod-pod-control-hidden-at-worker", "payload readable inside VXLAN"),
+            ("pod-node-hidden-at-worker", "payload in the clear"),
+            ("pod-node-hidden-at-worker2", "payload in the clear"),
+            ("pod-node-back-hidden-at-worker", "payload in the clear"),
+            ("pod-node-back-hidden-at-worker2", "payload in the clear"),
+            ("node-pod-hidden-at-worker", "payload readable inside VXLAN"),
+            ("node-pod-hidden-at-worker2", "payload readable inside VXLAN"),
+            ("node-pod-back-hidden-at-worker", "payload readable inside VXLAN"),
+            ("node-pod-back-hidden-at-worker2", "payload readable inside VXLAN"),
+            ("node-node-hidden-at-worker", "payload in the clear"),
+            ("node-node-hidden-at-worker2", "payload in the clear"),
+            ("node-node-back-hidden-at-worker", "payload in the clear"),
+            ("node-node-back-hidden-at-worker2", "payload in the clear"),
+        ],
+    ),
+    ("encrypt-pods-only", &[]),
     // Node encryption was on, so what the document says of a flag set without it is not true, and the run says so.
     (
         "encrypt-pods-only-with-node-encryption",
