@@ -120,27 +120,51 @@ pub struct Applied {
 /// See [`DefinitionsError`].
 pub async fn apply(client: &Client, source: &Source, names: &[String], limit: Duration) -> Result<Vec<Applied>, DefinitionsError> {
     let until = Instant::now() + limit;
-    let left = || until.saturating_duration_since(Instant::now());
+    load(source, names, limit).await?.apply(client, until.saturating_duration_since(Instant::now())).await
+}
+
+/// Definitions that were read and understood, and are not in a cluster yet.
+#[derive(Debug, Clone, Default)]
+pub struct Loaded(Vec<(String, Value)>);
+
+/// Reads every definition, so that one that is missing is said before there is a cluster.
+///
+/// # Errors
+/// See [`DefinitionsError`].
+pub async fn load(source: &Source, names: &[String], limit: Duration) -> Result<Loaded, DefinitionsError> {
+    let until = Instant::now() + limit;
     let mut objects = Vec::with_capacity(names.len());
     for name in names {
-        let (from, text) = read(source, name, left()).await?;
+        let (from, text) = read(source, name, until.saturating_duration_since(Instant::now())).await?;
         let object = understood(name, &text).map_err(|message| DefinitionsError::Read { name: name.clone(), from, message })?;
-        objects.push((name, object));
+        objects.push((name.clone(), object));
     }
-    let cluster = Cluster::new(client.clone(), limit);
-    let mut applied = Vec::with_capacity(names.len());
-    for (name, value) in objects {
-        let api = |source| DefinitionsError::Api { name: name.clone(), source };
-        let definition = value["metadata"]["name"].as_str().unwrap_or_default().to_owned();
-        let resource = ResourceRef { kind: "customresourcedefinition".into(), namespace: None, name: definition.clone() };
-        let described = describe(&definition, &value);
-        cluster.apply(&Manifest { object: format!("customresourcedefinition/{definition}"), value }).await.map_err(api)?;
-        let waited = cluster.wait(&resource, left(), |object| established(object.as_ref())).await.map_err(api)?;
-        let limit_ms = limit.as_millis() as u64;
-        waited.map_err(|end| DefinitionsError::Late { name: name.clone(), limit_ms, blocked: end.newest().to_owned() })?;
-        applied.push(described);
+    Ok(Loaded(objects))
+}
+
+impl Loaded {
+    /// Puts them into a cluster one by one; each is served when the next is applied.
+    ///
+    /// # Errors
+    /// See [`DefinitionsError`].
+    pub async fn apply(self, client: &Client, limit: Duration) -> Result<Vec<Applied>, DefinitionsError> {
+        let until = Instant::now() + limit;
+        let cluster = Cluster::new(client.clone(), limit);
+        let mut applied = Vec::with_capacity(self.0.len());
+        for (name, value) in self.0 {
+            let api = |source| DefinitionsError::Api { name: name.clone(), source };
+            let definition = value["metadata"]["name"].as_str().unwrap_or_default().to_owned();
+            let resource = ResourceRef { kind: "customresourcedefinition".into(), namespace: None, name: definition.clone() };
+            let described = describe(&definition, &value);
+            cluster.apply(&Manifest { object: format!("customresourcedefinition/{definition}"), value }).await.map_err(api)?;
+            let left = until.saturating_duration_since(Instant::now());
+            let waited = cluster.wait(&resource, left, |object| established(object.as_ref())).await.map_err(api)?;
+            let limit_ms = limit.as_millis() as u64;
+            waited.map_err(|end| DefinitionsError::Late { name: name.clone(), limit_ms, blocked: end.newest().to_owned() })?;
+            applied.push(described);
+        }
+        Ok(applied)
     }
-    Ok(applied)
 }
 
 /// Channel and plural of a name.

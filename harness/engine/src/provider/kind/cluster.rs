@@ -190,6 +190,7 @@ struct Parts {
     kind: PathBuf,
     cilium_cli: PathBuf,
     chart: Chart,
+    definitions: definitions::Loaded,
     archives: Vec<images::Archive>,
     agent: AgentProgram,
 }
@@ -202,12 +203,16 @@ impl Parts {
         let chart = Chart::of(given, &spec.cilium)?;
         // An upgrade that has no chart would be found out when the rest is done.
         spec.upgraded_to.iter().try_for_each(|version| Chart::of(given, version).map(drop))?;
+        let definitions = match &spec.gateway_api {
+            Some(api) => definitions::load(&definitions::Source::of(given, api), &api.crds, DEFINITION).await?,
+            None => definitions::Loaded::default(),
+        };
         let folder = given.images.clone();
         let read = blocking(move || folder.as_deref().map(images::archives).transpose());
         let for_agent = given.clone();
         let agent = blocking(move || agent_program::find(&for_agent));
         let (archives, agent) = tokio::join!(read, agent);
-        Ok(Parts { kind, cilium_cli, chart, archives: archives?.unwrap_or_default(), agent: agent? })
+        Ok(Parts { kind, cilium_cli, chart, definitions, archives: archives?.unwrap_or_default(), agent: agent? })
     }
 }
 
@@ -271,9 +276,8 @@ pub async fn make(spec: &Spec, name: &str, given: &Given, claim: Claim, ledger: 
     let client = connect(&kubeconfig).await?;
     // Before Cilium, which takes what it finds; and after kind, which reads a node's address as if there could be only one.
     phases.time("networks", connect_nodes(&ground, &nodes)).await?;
-    if let Some(api) = &spec.gateway_api {
-        let source = definitions::Source::of(given, api);
-        phases.time("definitions", definitions::apply(&client, &source, &api.crds, DEFINITION)).await?;
+    if spec.gateway_api.is_some() {
+        phases.time("definitions", parts.definitions.clone().apply(&client, DEFINITION)).await?;
     }
     let target = target(name, &kubeconfig, &parts.cilium_cli);
     let digests = if parts.archives.is_empty() { Digests::Keep } else { Digests::Off };
