@@ -42,7 +42,7 @@ pub(crate) enum Verb {
     /// Run a scenario many times and give its failure rate with an interval
     Soak(Soak),
     /// Say what this machine lacks, what that stops, and the cure
-    Doctor,
+    Doctor(Doctor),
     /// Take away what dead runs have left
     Sweep,
 }
@@ -301,6 +301,16 @@ pub(crate) struct Soak {
     /// Switch a fault of the reference network on
     #[arg(long, value_name = "NAME")]
     pub(crate) fault: Option<String>,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "Changes nothing. Exit status: 0 scenarios run here, 4 not even the reference network does.")]
+pub(crate) struct Doctor {
+    /// Print the findings as JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+    #[command(flatten)]
+    pub(crate) parts: Parts,
 }
 
 #[cfg(test)]

@@ -51,7 +51,7 @@ fn perform(arguments: Arguments) -> anyhow::Result<Exit> {
         Verb::Report(report) => commands::report::report(&report),
         Verb::Faults(faults) => commands::faults::faults(scenarios, &faults),
         Verb::Soak(soak) => commands::soak::soak(scenarios, &soak),
-        Verb::Doctor => commands::doctor::doctor(),
+        Verb::Doctor(doctor) => commands::doctor::doctor(&doctor),
         Verb::Sweep => commands::sweep::sweep(),
     }
 }

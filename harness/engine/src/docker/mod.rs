@@ -3,6 +3,7 @@
 //! Whatever is made carries the labels of a [`Claim`]; the caller enters it in the ledger first. It must not know what a container is
 //! for, and it touches nothing that does not carry our labels or was named by our ledger.
 
+mod about;
 mod archive;
 mod container;
 mod exec;
@@ -18,6 +19,7 @@ use std::time::Duration;
 use bollard::Docker;
 use bollard::errors::Error;
 
+pub use about::About;
 pub use archive::{agent_layer, image_archive, tar_of_file};
 pub use container::{Attachment, Client, Container, Running};
 pub use exec::{Input, Output, Streams};

@@ -128,7 +128,7 @@ impl Engine {
     }
 
     /// What a new network must not overlap: Docker's networks, this machine's routes and addresses.
-    async fn taken(&self) -> Result<Vec<Block>, DockerError> {
+    pub(super) async fn taken(&self) -> Result<Vec<Block>, DockerError> {
         let none = None::<bollard::query_parameters::ListNetworksOptions>;
         let networks = self.docker.list_networks(none).await.map_err(|error| failed("list the networks", error))?;
         let configs = networks.into_iter().filter_map(|network| network.ipam?.config).flatten();

@@ -32,7 +32,7 @@ impl Block {
 
 /// Where a network may be, in the order of preference: away from Docker's own pools first, the other private ranges (RFC 1918) where a
 /// route takes all of 10.0.0.0/8.
-const RANGES: [(Ipv4Addr, u8); 3] =
+pub const RESERVE: [(Ipv4Addr, u8); 3] =
     [(Ipv4Addr::new(10, 200, 0, 0), 13), (Ipv4Addr::new(172, 24, 0, 0), 13), (Ipv4Addr::new(192, 168, 128, 0), 17)];
 
 /// What a cluster made by kind uses inside: Pods and Services.
@@ -83,7 +83,7 @@ impl Subnet {
 pub fn choose(taken: &[Block], salt: u64) -> Option<Subnet> {
     let inside = INSIDE.map(|(address, prefix)| Block::new(address, prefix));
     let free = |block: &Block| taken.iter().chain(&inside).all(|other| !other.overlaps(block));
-    RANGES.iter().find_map(|(address, prefix)| {
+    RESERVE.iter().find_map(|(address, prefix)| {
         let range = Block::new(*address, *prefix);
         let count = u64::from((range.last - range.first) >> 8) + 1;
         (0..count).map(|n| (n + salt) % count).map(|n| range.first + ((n as u32) << 8)).find_map(|first| {
@@ -91,6 +91,25 @@ pub fn choose(taken: &[Block], salt: u64) -> Option<Subnet> {
             free(&block).then_some(Subnet(first))
         })
     })
+}
+
+/// How many networks with this prefix length still fit into a range.
+pub fn free(taken: &[Block], range: Block, prefix: u8) -> usize {
+    let last = u32::MAX.checked_shr(u32::from(prefix.min(32))).unwrap_or(0);
+    let inside: Vec<&Block> = taken.iter().filter(|other| other.overlaps(&range)).collect();
+    let mut count = 0;
+    let mut first = range.first;
+    loop {
+        let block = Block { first, last: first | last };
+        if block.last > range.last {
+            return count;
+        }
+        count += usize::from(!inside.iter().any(|other| other.overlaps(&block)));
+        match block.last.checked_add(1) {
+            Some(next) => first = next,
+            None => return count,
+        }
+    }
 }
 
 /// The blocks in `/proc/net/route`, the default route left out: destination and mask are hexadecimal in the machine's byte order.

@@ -81,7 +81,16 @@ pub async fn kind(given: &Given) -> Result<PathBuf, PartError> {
 /// # Errors
 /// See [`PartError`].
 pub async fn kind_is_findable(given: &Given) -> Result<(), PartError> {
-    kind_tool().look(given.kind.as_deref(), given.reach, &search_path(), Cache::own).await.map(drop)
+    where_kind_is(given).await.map(drop)
+}
+
+/// Where [`kind`] is or would be, without fetching it.
+///
+/// # Errors
+/// See [`PartError`].
+pub async fn where_kind_is(given: &Given) -> Result<Whereabouts, PartError> {
+    let found = kind_tool().look(given.kind.as_deref(), given.reach, &search_path(), Cache::own).await?;
+    Ok(found.whereabouts("kind").await)
 }
 
 /// The `cilium` CLI that goes with a version of Cilium.
@@ -100,21 +109,29 @@ pub async fn cilium_cli(given: &Given, cilium_version: &str) -> Result<PathBuf, 
 /// # Errors
 /// See [`PartError`].
 pub async fn cilium_cli_is_findable(given: &Given, cilium_version: Option<&str>) -> Result<(), PartError> {
+    where_cilium_cli_is(given, cilium_version).await.map(drop)
+}
+
+/// Where [`cilium_cli`] is or would be for a version of Cilium, or for any, without fetching it.
+///
+/// # Errors
+/// See [`PartError`].
+pub async fn where_cilium_cli_is(given: &Given, cilium_version: Option<&str>) -> Result<Whereabouts, PartError> {
     if let Some(path) = &given.cilium_cli {
-        return usable(CLI.0, CLI.1, path).map(drop);
+        return Ok(Found::Here(usable(CLI.0, CLI.1, path)?).whereabouts(CLI.0).await);
     }
     let tools = match cilium_version {
         Some(version) => vec![cli_tool(version)?],
         None => Lock::own().clis().map(|(version, as_good)| cli(version, as_good, "any Cilium")).collect(),
     };
-    let mut last = Ok(());
+    let mut last = Err(PartError::Unknown { name: CLI.0, reason: "no release of it is known".into(), option: CLI.1 });
     for tool in tools {
-        last = tool.look(None, given.reach, &search_path(), Cache::own).await.map(drop);
+        last = tool.look(None, given.reach, &search_path(), Cache::own).await;
         if last.is_ok() {
             break;
         }
     }
-    last
+    Ok(last?.whereabouts(CLI.0).await)
 }
 
 fn kind_tool() -> Tool<'static> {
@@ -166,6 +183,34 @@ enum Found {
     Here(PathBuf),
     /// To be fetched; what was seen in `PATH`.
     ToFetch(Cache, &'static Program, String),
+}
+
+/// Where a program is, or would come from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Whereabouts {
+    /// It is here.
+    Here {
+        /// Where.
+        path: PathBuf,
+        /// The version it says it is of; why it says none.
+        version: Result<Version, String>,
+    },
+    /// It is to be fetched.
+    ToFetch {
+        /// The version.
+        version: String,
+        /// What was seen in `PATH`.
+        seen: String,
+    },
+}
+
+impl Found {
+    async fn whereabouts(self, name: &str) -> Whereabouts {
+        match self {
+            Found::Here(path) => Whereabouts::Here { version: version_of(name, &path).await, path },
+            Found::ToFetch(_, program, seen) => Whereabouts::ToFetch { version: program.version.clone(), seen },
+        }
+    }
 }
 
 impl Tool<'_> {

@@ -51,7 +51,7 @@ async fn node_image(engine: &Engine, given: &Given) -> Option<String> {
 }
 
 /// Whether the registry answers at all; that it wants a token first is an answer.
-async fn registry() -> Result<(), String> {
+pub(crate) async fn registry() -> Result<(), String> {
     match fetch::bytes(REGISTRY, 64 * 1024, ANSWER).await {
         Ok(_) | Err(FetchError::Status { .. }) => Ok(()),
         Err(error) => Err(error.to_string()),

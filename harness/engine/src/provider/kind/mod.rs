@@ -21,6 +21,7 @@ use plumb_core::evidence::{LabFacts, Whose};
 use plumb_core::plan::Plan;
 use plumb_core::scenario::model::{NodeAction, Step};
 
+pub(crate) use self::availability::registry;
 pub use self::availability::unavailable;
 use self::cluster::{Made, Spec};
 pub use self::shared::Sharing;
