@@ -19,6 +19,8 @@ use super::{DockerError, Engine, failed};
 
 /// What is read at once: a capture sends megabytes.
 const CAPACITY: usize = 256 * 1024;
+/// What is written at once: image archives are gigabytes, and each piece passes through the engine by itself.
+const PIECE: usize = 1024 * 1024;
 /// How much of a command's errors is kept.
 const ERRORS: usize = 8 * 1024;
 
@@ -92,9 +94,10 @@ impl Engine {
         let operation = || format!("run `{}` in {container}", command.join(" "));
         let (id, mut frames, mut to) = self.begin(container, command).await?;
         let feed = async {
-            if let Some(mut input) = input {
+            if let Some(input) = input {
+                let mut input = tokio::io::BufReader::with_capacity(PIECE, input);
                 // A command that ends early closes its input; its exit status says why.
-                let _ = tokio::io::copy(&mut input, &mut to).await;
+                let _ = tokio::io::copy_buf(&mut input, &mut to).await;
             }
             // Dropping it would not close the command's input.
             let _ = to.shutdown().await;

@@ -142,7 +142,9 @@ pub async fn bring(engine: &Engine, node: &str, archives: &[Archive]) -> Result<
     let wanted = archives.iter().filter(|archive| archive.references.iter().any(|reference| !present.contains(reference)));
     for archive in wanted {
         let file = tokio::fs::File::open(&archive.path).await;
-        let file = file.map_err(|source| ImagesError::Io { path: archive.path.clone(), source })?;
+        let mut file = file.map_err(|source| ImagesError::Io { path: archive.path.clone(), source })?;
+        // Each read is a task of its own on another thread.
+        file.set_max_buf_size(1024 * 1024);
         import(engine, node, &snapshotter, file).await?;
     }
     Ok(())
