@@ -1,9 +1,10 @@
 #!/usr/bin/env bash
-# Installs the Debian packages the tests talk to, when they are missing: kubectl and tcpdump. Tests without them are ignored.
+# Installs the Debian packages the tests talk to, when they are missing: kubectl, tcpdump and libfaketime. Tests without them are ignored.
 set -euo pipefail
 missing=()
 command -v kubectl >/dev/null || missing+=(kubernetes-client)
 command -v tcpdump >/dev/null || missing+=(tcpdump)
+compgen -G "/usr/lib/*/faketime/libfaketimeMT.so.1" >/dev/null || missing+=(libfaketime)
 if [ ${#missing[@]} -eq 0 ]; then
   exit 0
 fi

@@ -31,7 +31,7 @@ impl Cluster {
     /// A watch that breaks is begun again; what is not served yet is asked for again until the limit.
     ///
     /// # Errors
-    /// The outer one: the API cannot be reached at all. The inner one: the limit.
+    /// The outer one: the API cannot be reached, at the beginning or at the limit. The inner one: the limit.
     pub async fn wait<T>(
         &self,
         resource: &ResourceRef,
@@ -59,7 +59,7 @@ impl Cluster {
         let mut states = pin!(watcher::watch_object(api, &resource.name).default_backoff());
         loop {
             let state = match tokio::time::timeout_at(until, states.next()).await {
-                Err(_) | Ok(None) => return Ok(Err(end)),
+                Err(_) | Ok(None) => break,
                 Ok(Some(Err(error))) => {
                     end.push(format!("the watch broke: {}", super::chain(&error)));
                     continue;
@@ -69,6 +69,14 @@ impl Cluster {
             match look(state) {
                 Watched::Yes(found) => return Ok(Ok(found)),
                 Watched::NotYet(blocked) => end.push(blocked),
+            }
+        }
+        // A watch is as silent when nothing changes as when there is nobody to tell of it: the state is read once more.
+        match look(self.read(resource).await?) {
+            Watched::Yes(found) => Ok(Ok(found)),
+            Watched::NotYet(blocked) => {
+                end.push(blocked);
+                Ok(Err(end))
             }
         }
     }
