@@ -22,6 +22,9 @@ cargo test --workspace
 say "a scenario with a fault must fail"
 ci/fault.sh
 
+say "every scenario with every fault"
+ci/faults.sh
+
 if [ "$(id -u)" -eq 0 ]; then
   say "end-to-end trials as an unprivileged user"
   ci/unprivileged.sh

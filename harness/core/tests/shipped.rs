@@ -9,7 +9,7 @@ use plumb_core::capability::Capability;
 use plumb_core::plan::{Disposition, PlanInput, plan};
 use plumb_core::profile::{self, Object, Profile, Severity, Side, Topology};
 use plumb_core::scenario;
-use plumb_core::scenario::model::{FaultOutcome, Lab, Role, Scenario, Step};
+use plumb_core::scenario::model::{FaultOutcome, Lab, Scenario};
 use plumb_core::values::Values;
 
 fn folder() -> PathBuf {
@@ -140,12 +140,7 @@ fn every_fault_turns_some_check_and_every_check_is_turned_by_some_fault() {
         let (name, scenario, _) = read(&path);
         unused.retain(|fault| !scenario.faults.iter().any(|case| case.fault == *fault));
         let turned = |id: &str| scenario.faults.iter().any(|case| case.turns.iter().any(|turned| turned == id));
-        for step in scenario.every_step().into_iter().filter(|step| step.is_check()) {
-            let readiness = matches!(step, Step::Eventually(step) if step.role == Role::Setup);
-            if let Some(id) = step.id().filter(|id| !readiness && !turned(id)) {
-                unturned.push(format!("{name}: {id}"));
-            }
-        }
+        unturned.extend(scenario.promises().into_iter().filter(|id| !turned(id)).map(|id| format!("{name}: {id}")));
     }
     let known = |list: &[(&'static str, &str)]| list.iter().map(|(name, _)| *name).collect::<Vec<_>>();
     assert_eq!(unused, known(UNUSED), "faults that no scenario names");

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use plumb_core::fault_table::{self, Cell};
-use plumb_core::plan::Plan;
+use plumb_core::plan::{Disposition, Plan};
 use plumb_core::verdict::{Outcome, Verdict};
 use plumb_engine::library::{Entry, Library};
 use plumb_engine::run::Cleanup;
@@ -26,10 +26,17 @@ pub(crate) fn faults(scenarios: Option<&Path>, faults: &Faults) -> anyhow::Resul
     Ok(Exit::Pass)
 }
 
-/// Every scenario without a fault, then with every fault.
+/// Every scenario without a fault, then with every fault. A scenario that cannot run here even without one is left out, by name.
 fn table(library: &Library, faults: &Faults) -> anyhow::Result<Exit> {
-    let entries = trials::entries(library, &faults.names)?;
+    let mut entries = trials::entries(library, &faults.names)?;
     let mut plans = trials::plans(library, &entries, &faults.choice, None)?;
+    for plan in &plans {
+        if let Disposition::Skip(reasons) = &plan.disposition {
+            output::say(&format!("{} is left out: {}", plan.trial, reasons.join("; ")));
+            entries.retain(|entry| entry.name != plan.name);
+        }
+    }
+    plans.retain(|plan| plan.disposition == Disposition::Run);
     let chosen = if faults.faults.is_empty() { Fault::ALL } else { &faults.faults };
     for fault in chosen {
         plans.extend(trials::plans(library, &entries, &faults.choice, Some(fault.name()))?);
@@ -72,7 +79,7 @@ fn perform(plans: Vec<Plan>, choice: &Choice, progress: &Progress) -> anyhow::Re
 }
 
 fn checks(entries: &[Entry]) -> Vec<(String, Vec<String>)> {
-    let ids = |entry: &Entry| entry.scenario.checks().into_iter().map(|id| id.to_string()).collect();
+    let ids = |entry: &Entry| entry.scenario.promises().into_iter().map(|id| id.to_string()).collect();
     entries.iter().map(|entry| (entry.name.clone(), ids(entry))).collect()
 }
 

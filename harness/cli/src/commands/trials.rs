@@ -1,9 +1,6 @@
 //! Trials from names to closed runs: every mistake of every scenario first, then labs side by side.
 
 use std::path::Path;
-use std::sync::Mutex;
-use std::sync::PoisonError;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use anyhow::bail;
@@ -140,27 +137,15 @@ pub(super) fn perform(
 ) -> anyhow::Result<Vec<Ended>> {
     let stop = Stop::default();
     crate::signals::watch(&stop)?;
-    let jobs = choice.jobs.unwrap_or_else(suite::labs_at_once).clamp(1, plans.len().max(1));
-    let next = AtomicUsize::new(0);
-    let slots: Vec<Mutex<Option<anyhow::Result<Ended>>>> = plans.iter().map(|_| Mutex::new(None)).collect();
-    std::thread::scope(|scope| {
-        for _ in 0..jobs {
-            scope.spawn(|| {
-                while let Some(plan) = plans.get(next.fetch_add(1, Ordering::Relaxed))
-                    && !stop.is_stopped()
-                {
-                    let ended = one(plan, choice, cleanup, &stop, progress);
-                    match &ended {
-                        Ok(ended) => at_end(ended),
-                        Err(_) => stop.because("another run could not begin"),
-                    }
-                    let at = plans.iter().position(|other| std::ptr::eq(other, plan)).unwrap_or_default();
-                    *slots[at].lock().unwrap_or_else(PoisonError::into_inner) = Some(ended);
-                }
-            });
+    let jobs = choice.jobs.unwrap_or_else(suite::labs_at_once);
+    let ended = suite::side_by_side(&plans, jobs, &stop, |plan| {
+        let ended = one(plan, choice, cleanup, &stop, progress);
+        match &ended {
+            Ok(ended) => at_end(ended),
+            Err(_) => stop.because("another run could not begin"),
         }
+        ended
     });
-    let ended = slots.into_iter().map(|slot| slot.into_inner().unwrap_or_else(PoisonError::into_inner));
     plans.into_iter().zip(ended).map(|(plan, ended)| ended.unwrap_or_else(|| Ok(not_begun(plan)))).collect()
 }
 

@@ -4,6 +4,8 @@ use maud::{DOCTYPE, Markup, html};
 
 use super::{Counts, Report, remarks, word};
 use crate::evidence::{Fact, Observation};
+use crate::plan::Plan;
+use crate::scenario::model::FaultOutcome;
 use crate::verdict::{CheckVerdict, Outcome};
 
 /// Longest text of one observation on the page, in characters; the file has the rest.
@@ -42,7 +44,7 @@ pub fn run(report: &Report<'_>) -> String {
                 h2 { "Checks" }
                 table {
                     tr { th { "verdict" } th { "check" } th { "why" } th { "rests on" } }
-                    @for check in &verdict.checks { (row(check)) }
+                    @for check in &verdict.checks { (row(check, &turned_by(plan, &check.id))) }
                     @for trouble in &verdict.troubles {
                         tr { td.unknown { "unknown" } td { "the run" } td { (trouble) } td {} }
                     }
@@ -80,7 +82,17 @@ fn summary(report: &Report<'_>) -> Markup {
     }
 }
 
-fn row(check: &CheckVerdict) -> Markup {
+/// The faults of the reference network that turn a check, as its scenario declares them and the table of faults tests.
+fn turned_by(plan: &Plan, check: &str) -> String {
+    let cases = plan.scenario.faults.iter().filter(|case| case.turns.iter().any(|turned| turned == check));
+    let words = cases.map(|case| match case.into {
+        FaultOutcome::Fail => case.fault.clone(),
+        FaultOutcome::Unknown => format!("{} (unknown)", case.fault),
+    });
+    words.collect::<Vec<_>>().join(", ")
+}
+
+fn row(check: &CheckVerdict, turned_by: &str) -> Markup {
     html! {
         tr {
             td class=(class(check.outcome)) { (word(check.outcome)) }
@@ -89,7 +101,11 @@ fn row(check: &CheckVerdict) -> Markup {
                 (check.because)
                 details open[check.outcome != Outcome::Pass] {
                     summary { "expected and seen" }
-                    dl { dt { "expected" } dd { (check.expected) } dt { "seen" } dd { (check.seen) } }
+                    dl {
+                        dt { "expected" } dd { (check.expected) }
+                        dt { "seen" } dd { (check.seen) }
+                        @if !turned_by.is_empty() { dt { "turned by" } dd { (turned_by) } }
+                    }
                 }
             }
             td.n {

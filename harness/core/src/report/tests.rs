@@ -18,7 +18,10 @@ covers: [{document: cni-cilium, section: HTTPS, promise: the backend gets the en
 install: {profile: gateway-1.17.1}
 backends: {web: {port: 80}}
 steps:
-  - http: {id: same-session, to: {clusterIp: web}, port: 80, host: web, expect: {status: 200}}
+  - http: {id: check-0, to: {clusterIp: web}, port: 80, host: web, expect: {status: 200}}
+faults:
+  - {fault: tls-terminates-passthrough, turns: [check-0], because: TLS session ends before}
+  - {fault: capture-blind, turns: [check-0], into: unknown, because: saw nothing}
 ",
     )
     .unwrap_or_else(|mistakes| panic!("{mistakes}"));
@@ -131,6 +134,12 @@ fn first_line_says_that_this_is_not_cilium() {
 #[test]
 fn page_escapes_what_was_seen() {
     assert!(forms(&ALL)[3].contains("other &lt;keys&gt;"));
+}
+
+#[test]
+fn page_names_the_faults_that_turn_a_check() {
+    let page = &forms(&ALL)[3];
+    assert_eq!(page.matches("<dt>turned by</dt><dd>tls-terminates-passthrough, capture-blind (unknown)</dd>").count(), 1);
 }
 
 #[test]

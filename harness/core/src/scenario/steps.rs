@@ -1,6 +1,6 @@
 //! Steps as a tree: names of verbs, ids, and a walk that goes into `during`.
 
-use super::model::{Probe, Scenario, Step};
+use super::model::{Probe, Role, Scenario, Step};
 
 impl Step {
     /// The verb, as in a file.
@@ -126,6 +126,12 @@ impl Scenario {
     /// Ids of the checks, in order.
     pub fn checks(&self) -> Vec<&str> {
         self.every_step().into_iter().filter(|step| step.is_check()).filter_map(Step::id).collect()
+    }
+
+    /// The checks that say something of a promise, so that a fault must turn them: all but readiness of the lab.
+    pub fn promises(&self) -> Vec<&str> {
+        let readiness = |step: &Step| matches!(step, Step::Eventually(step) if step.role == Role::Setup);
+        self.every_step().into_iter().filter(|step| step.is_check() && !readiness(step)).filter_map(Step::id).collect()
     }
 }
 
