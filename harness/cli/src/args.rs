@@ -41,6 +41,8 @@ pub(crate) enum Verb {
     Faults(Faults),
     /// Run a scenario many times and give its failure rate with an interval
     Soak(Soak),
+    /// Name, save or load the images that labs with real Cilium run with
+    Images(Images),
     /// Say what this machine lacks, what that stops, and the cure
     Doctor(Doctor),
     /// Take away what dead runs have left
@@ -225,6 +227,45 @@ pub(crate) struct Docs {
     /// Print commands, installations and findings as JSON
     #[arg(long)]
     pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Images {
+    #[command(subcommand)]
+    pub(crate) action: ImagesAction,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum ImagesAction {
+    /// Name them, with their digests, one a line
+    List(ImagesOf),
+    /// Save them as archives: Cilium's in DIR, as --images takes them, and the node image in DIR/node
+    Save {
+        /// Folder of the archives
+        #[arg(value_name = "DIR")]
+        folder: PathBuf,
+        #[command(flatten)]
+        of: ImagesOf,
+    },
+    /// Load the node image of such a folder into Docker; Cilium's images go into the nodes by themselves, with --images DIR
+    Load {
+        /// Folder of the archives
+        #[arg(value_name = "DIR")]
+        folder: PathBuf,
+    },
+}
+
+/// Whose images.
+#[derive(Debug, Args)]
+pub(crate) struct ImagesOf {
+    /// Flag set; may be given several times [default: all]
+    #[arg(long = "profile", value_name = "NAME")]
+    pub(crate) profiles: Vec<String>,
+    /// Helm value on top of all others; may be given several times
+    #[arg(long, value_name = "KEY=VALUE")]
+    pub(crate) set: Vec<String>,
+    #[command(flatten)]
+    pub(crate) parts: Parts,
 }
 
 #[derive(Debug, Args)]

@@ -52,6 +52,7 @@ fn perform(arguments: Arguments) -> anyhow::Result<Exit> {
         Verb::Faults(faults) => commands::faults::faults(scenarios, &faults),
         Verb::Soak(soak) => commands::soak::soak(scenarios, &soak),
         Verb::Doctor(doctor) => commands::doctor::doctor(&doctor),
+        Verb::Images(images) => commands::images::images(scenarios, &images),
         Verb::Sweep => commands::sweep::sweep(),
     }
 }

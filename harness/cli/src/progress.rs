@@ -1,7 +1,8 @@
 //! Progress: a line a trial that moves on a terminal, plain lines everywhere else.
 
+use std::collections::HashMap;
 use std::io::IsTerminal;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
@@ -28,6 +29,41 @@ impl Progress {
             Some(bars) => moving(bars, name),
             None => (plain(name), Ended(None)),
         }
+    }
+
+    /// Shows downloads: parts of a lab that nobody gave and that are not here.
+    pub(crate) fn show_downloads(&self) {
+        let bars = self.bars.clone();
+        let shown: Mutex<HashMap<String, ProgressBar>> = Mutex::default();
+        plumb_engine::parts::watch_downloads(move |download| {
+            let mut shown = shown.lock().unwrap_or_else(PoisonError::into_inner);
+            let known = shown.get(download.what);
+            match (known, download.ended) {
+                (Some(bar), true) => {
+                    bar.finish_and_clear();
+                    shown.remove(download.what);
+                }
+                (Some(bar), false) => {
+                    bar.set_length(download.total.unwrap_or(0));
+                    bar.set_position(download.bytes);
+                }
+                (None, true) => {}
+                (None, false) => {
+                    let bar = match &bars {
+                        Some(bars) => bars.add(ProgressBar::new(download.total.unwrap_or(0))),
+                        None => {
+                            note(&format!("downloading {}", download.what));
+                            ProgressBar::hidden()
+                        }
+                    };
+                    if let Ok(style) = ProgressStyle::with_template("{prefix}  {bytes} of {total_bytes}  {bytes_per_sec}  {wide_bar}") {
+                        bar.set_style(style);
+                    }
+                    bar.set_prefix(download.what.to_owned());
+                    shown.insert(download.what.to_owned(), bar);
+                }
+            }
+        });
     }
 
     /// Writes a finished text to standard output without tearing the moving lines.

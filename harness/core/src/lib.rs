@@ -16,6 +16,8 @@ pub mod values;
 
 pub mod cilium_config;
 
+pub mod images;
+
 pub mod profile;
 
 pub mod docs;

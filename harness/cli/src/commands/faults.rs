@@ -42,6 +42,7 @@ fn table(library: &Library, faults: &Faults) -> anyhow::Result<Exit> {
         plans.extend(trials::plans(library, &entries, &faults.choice, Some(fault.name()))?);
     }
     let progress = Progress::new();
+    progress.show_downloads();
     let (ended, mut complaints) = perform(plans, &faults.choice, &progress)?;
     let base = |name: &str| ended.iter().find(|run| run.0.name == name && run.0.fault.is_none()).map(|run| &run.1);
     let mut cells = Vec::new();

@@ -8,6 +8,8 @@ pub(crate) mod faults;
 
 mod flags;
 
+pub(crate) mod images;
+
 pub(crate) mod judge;
 
 pub(crate) mod lint;

@@ -21,6 +21,7 @@ pub(crate) fn run(scenarios: Option<&Path>, run: &Run) -> anyhow::Result<Exit> {
     let plans = trials::plans(&library, &entries, &run.choice, run.fault.as_deref())?;
     let cleanup = if run.keep { Cleanup::Keep } else { Cleanup::Close };
     let progress = Progress::new();
+    progress.show_downloads();
     let paint = output::paint();
     let several = plans.len() > 1;
     let show = |ended: &Ended| finish(ended, several, paint, &progress);

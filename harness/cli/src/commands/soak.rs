@@ -26,6 +26,7 @@ pub(crate) fn soak(scenarios: Option<&Path>, soak: &Soak) -> anyhow::Result<Exit
         plans.extend(trials::plans(&library, &entries, &choice, soak.fault.as_deref())?);
     }
     let progress = Progress::new();
+    progress.show_downloads();
     let show = |ended: &Ended| {
         let folder = ended.folder();
         if let plumb_core::report::Trial::Ran(report) = ended.trial(&folder)

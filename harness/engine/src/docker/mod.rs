@@ -9,6 +9,7 @@ mod container;
 mod exec;
 mod image;
 mod network;
+mod store;
 pub mod subnet;
 pub mod sweep;
 
@@ -156,7 +157,7 @@ impl Claim {
     }
 
     /// As labels.
-    fn labels(&self) -> HashMap<String, String> {
+    pub fn labels(&self) -> HashMap<String, String> {
         let mut labels = HashMap::from([
             (RUN_LABEL.to_owned(), self.run.clone()),
             (OWNER_LABEL.to_owned(), format!("{}:{}", self.owner.pid, self.owner.start)),

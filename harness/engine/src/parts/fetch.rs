@@ -61,6 +61,13 @@ pub fn watch_downloads(watcher: impl Fn(&Download<'_>) + Send + Sync + 'static) 
     let _ = WATCHER.set(Box::new(watcher));
 }
 
+/// Tells whoever watches how far a download is.
+pub(super) fn tell(download: &Download<'_>) {
+    if let Some(watcher) = WATCHER.get() {
+        watcher(download);
+    }
+}
+
 /// A whole answer of at most so many bytes.
 ///
 /// # Errors
@@ -87,7 +94,6 @@ pub(super) async fn into<E: From<FetchError>>(
     mut take: impl FnMut(&[u8]) -> Result<(), E>,
 ) -> Result<(), E> {
     let mut download = Download { what, bytes: 0, total: None, ended: false };
-    let tell = |download: &Download<'_>| WATCHER.get().into_iter().for_each(|watcher| watcher(download));
     let done = pieces(url, bytes_max, limit, |piece, total| {
         take(piece)?;
         download.bytes += piece.len() as u64;

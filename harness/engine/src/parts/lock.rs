@@ -1,8 +1,11 @@
 //! `parts.lock`: what is fetched and what it must be, and which versions go together. Compiled in; nothing is read at run time.
 
+use std::collections::BTreeMap;
 use std::sync::OnceLock;
 
+use plumb_core::values::Values;
 use plumb_core::version::{Range, Version};
+use serde_json::Value;
 
 /// The text of the file.
 const TEXT: &str = include_str!("../../parts.lock");
@@ -27,6 +30,8 @@ pub(super) struct Lock {
     clis: Vec<Cli>,
     kubernetes: Vec<(Range, Range)>,
     nodes: Vec<Node>,
+    /// Values of a chart that name its images, by version.
+    images: BTreeMap<String, Values>,
 }
 
 #[derive(Debug)]
@@ -86,6 +91,22 @@ impl Lock {
                     image: format!("kindest/node:{kubernetes}@{sum}"),
                 });
             }
+            ["image", cilium, role, image, sum] => {
+                version(cilium)?;
+                let key = match *role {
+                    "agent" => "image",
+                    "operator" => "operator.image",
+                    "envoy" => "envoy.image",
+                    other => return Err(format!("`{other}` is no image of every flag set")),
+                };
+                let digest_key = if *role == "operator" { "genericDigest" } else { "digest" };
+                digest(sum.strip_prefix("sha256:").unwrap_or_default())?;
+                let (repository, tag) = image.rsplit_once(':').ok_or_else(|| format!("`{image}` has no tag"))?;
+                let values = self.images.entry((*cilium).to_owned()).or_default();
+                for (name, value) in [("repository", repository), ("tag", tag), (digest_key, sum)] {
+                    values.insert(format!("{key}.{name}"), Value::from(value));
+                }
+            }
             _ => return Err(format!("`{}` is no line of this file", words.join(" "))),
         }
         Ok(())
@@ -105,6 +126,16 @@ impl Lock {
     /// Every CLI that may be fetched, and which others are as good, the newest first.
     pub(super) fn clis(&self) -> impl Iterator<Item = (&str, &Range)> {
         self.clis.iter().rev().map(|cli| (cli.fetched.as_str(), &cli.as_good))
+    }
+
+    /// The values of a chart that name its images.
+    pub(super) fn images(&self, cilium: &str) -> Option<&Values> {
+        self.images.get(cilium.strip_prefix('v').unwrap_or(cilium))
+    }
+
+    /// Versions whose images are known.
+    pub(super) fn versions_with_images(&self) -> Vec<&str> {
+        self.images.keys().map(String::as_str).collect()
     }
 
     /// The kind to fetch.
@@ -168,6 +199,17 @@ mod tests {
         assert_eq!(image("v0.29.0", &["1.20.0"]).as_deref(), Some("kindest/node:v1.33.1"));
         assert_eq!(image("v0.24.0", &["1.20.0"]), None);
         assert_eq!(image("v0.23.0", &["1.16.2"]), None);
+    }
+
+    #[test]
+    fn the_images_of_every_shipped_version_are_known() {
+        for version in Lock::own().versions_with_images() {
+            let found = plumb_core::images::images(Lock::own().images(version).unwrap(), &Values::new()).unwrap();
+            assert_eq!(found.iter().map(|image| image.role.as_str()).collect::<Vec<_>>(), ["agent", "operator", "envoy"]);
+            assert!(found.iter().all(|image| image.digest.is_some()), "{found:?}");
+            assert!(found[1].reference.ends_with(&format!("/operator-generic:v{version}")), "{found:?}");
+        }
+        assert_eq!(Lock::own().versions_with_images(), ["1.16.2", "1.17.1", "1.17.14", "1.20.0"]);
     }
 
     #[test]

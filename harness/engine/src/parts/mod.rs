@@ -5,6 +5,7 @@
 
 mod cache;
 pub(crate) mod fetch;
+pub mod images;
 mod lock;
 #[cfg(test)]
 mod server;

@@ -160,7 +160,19 @@ fn cli(version: &'static str, as_good: &'static Range, whom: &str) -> Tool<'stat
 /// The node image for a `kind` program with the newest Kubernetes that all these versions of Cilium are tested with; `None` where none is
 /// known, and then kind's own choice is as good as any.
 pub async fn node_image(kind: &Path, cilium_versions: &[&str]) -> Option<&'static str> {
-    let kind = version_of("kind", kind).await.ok()?;
+    known_node_image(version_of("kind", kind).await.ok()?, cilium_versions)
+}
+
+/// As [`node_image`] for the `kind` that would be used, without fetching it.
+pub async fn node_image_of_kind(given: &Given, cilium_versions: &[&str]) -> Option<&'static str> {
+    let tool = kind_tool();
+    match tool.look(given.kind.as_deref(), given.reach, &search_path(), Cache::own).await {
+        Ok(Found::Here(path)) => node_image(&path, cilium_versions).await,
+        _ => known_node_image(Version::parse(tool.version).ok()?, cilium_versions),
+    }
+}
+
+fn known_node_image(kind: Version, cilium_versions: &[&str]) -> Option<&'static str> {
     let cilium: Option<Vec<Version>> = cilium_versions.iter().map(|text| Version::parse(text).ok()).collect();
     Lock::own().node_image(kind, &cilium?)
 }

@@ -7,6 +7,7 @@
 mod bench;
 mod faults;
 mod host;
+mod images;
 mod keeper;
 mod ownership;
 mod wires;
@@ -40,7 +41,7 @@ fn main() -> ExitCode {
     let args = Arguments::from_args();
     let missing = docker::blocking(async |_| Ok(())).err().map(|error| error.to_string());
     let required = std::env::var("PLUMB_REQUIRE").is_ok_and(|list| list.split(',').any(|name| name.trim() == "docker"));
-    let trials = [wires::TRIALS, faults::TRIALS, ownership::TRIALS, host::TRIALS, bench::TRIALS, keeper::TRIALS].concat();
+    let trials = [wires::TRIALS, faults::TRIALS, ownership::TRIALS, host::TRIALS, images::TRIALS, bench::TRIALS, keeper::TRIALS].concat();
     let trials = trials.into_iter().map(|(name, test)| {
         let missing = missing.clone();
         Trial::ignorable_test(name, move || match missing {
