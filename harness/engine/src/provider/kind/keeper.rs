@@ -14,9 +14,9 @@ use std::time::Duration;
 use tokio::io::{AsyncBufReadExt, BufReader};
 
 use super::lease::{self, Lease};
-use super::{KindError, salvage, shared};
+use super::{KindError, shared};
 use crate::process::Identity;
-use crate::{clock, ledger, redact};
+use crate::{clock, ledger};
 
 /// Folder of the shared clusters within the runtime folder.
 pub const PLACE: &str = "clusters";
@@ -116,12 +116,7 @@ fn claims_mine(folder: &Path) -> bool {
 
 async fn end(folder: &Path, lease: Lease) -> Result<(), ledger::LedgerError> {
     let path = folder.join(LEDGER);
-    if let Some(user) = shared::read_use(folder) {
-        for (name, text) in salvage(&path).await {
-            // The run folder of a run that died may be gone as well; the cluster goes in any case.
-            let _ = fs::write(user.folder.join("blobs").join(format!("{name}.log")), redact::text(&text));
-        }
-    }
+    shared::salvage_for_user(folder).await;
     for resource in ledger::outstanding(&path)? {
         let removed = tokio::task::spawn_blocking(move || ledger::remove(&resource)).await;
         removed.unwrap_or_else(|panic| std::panic::resume_unwind(panic.into_panic()))?;

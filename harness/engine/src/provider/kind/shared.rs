@@ -14,12 +14,12 @@ use serde::{Deserialize, Serialize};
 use super::cluster::{self, Made, Record, Spec};
 use super::keeper::{self, Keeper};
 use super::lease::{self, Lease};
-use super::{KindError, clean, take_away};
-use crate::clock;
+use super::{KindError, clean, salvage, take_away};
 use crate::docker::{Claim, Engine};
 use crate::folder::RunFolder;
 use crate::ledger::{self, Ledger};
 use crate::parts::Given;
+use crate::{clock, redact};
 
 /// How clusters are shared.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -73,6 +73,8 @@ pub async fn acquire(spec: &Spec, given: &Given, run: &RunFolder, idle: Duration
         held.begin(run)?;
         return Ok((made, held));
     }
+    // Its user may have died a moment ago, before the keeper looked.
+    salvage_for_user(&folder).await;
     end(&folder).await?;
     let name = format!("{}{}-{}", crate::docker::sweep::CLUSTER_PREFIX, &key[..6], cluster::tail_of(run.id()));
     let ledger = Ledger::create_at(&folder.join(keeper::LEDGER), &name).map_err(super::ground::GroundError::from)?;
@@ -155,6 +157,15 @@ pub(super) fn read_state(folder: &Path) -> Option<State> {
 /// Who makes or uses it.
 pub(super) fn read_use(folder: &Path) -> Option<Use> {
     serde_json::from_slice(&fs::read(folder.join("use.json")).ok()?).ok()
+}
+
+/// Puts what a cluster can still tell into the folder of the run that died with it.
+pub(super) async fn salvage_for_user(folder: &Path) {
+    let Some(user) = read_use(folder) else { return };
+    for (name, text) in salvage(&folder.join(keeper::LEDGER)).await {
+        // The run folder of a run that died may be gone as well; the cluster goes in any case.
+        let _ = fs::write(user.folder.join("blobs").join(format!("{name}.log")), redact::text(&text));
+    }
 }
 
 /// The cluster in a folder whose lease is held, if it was handed back and is still well.
