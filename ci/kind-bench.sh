@@ -2,6 +2,7 @@
 # How long a lab of real Cilium takes to be ready, against the plain sequence (kind create cluster, kind load, cilium install, cilium
 # status --wait) with the same parts in the same run: ci/kind-bench.sh [ROUNDS]. Parts come from the environment as for `plumb run`
 # (PLUMB_KIND, PLUMB_CILIUM_CLI, PLUMB_NODE_IMAGE, PLUMB_CHART, PLUMB_IMAGES, PLUMB_CRDS, PLUMB_VALUES, PLUMB_CILIUM_VERSION); jq is needed.
+# A round is the plain sequence, then ours with nothing unpacked before (cold), then ours with what that one unpacked (warm).
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 rounds=${1:-1}
@@ -44,15 +45,25 @@ plain() {
   echo "plain create $((created - began)) load $((loaded - created)) install $((installed - loaded)) ready $((ready - installed)) all $((ready - began)) ms" >&2
   echo $((ready - began))
 }
+# Prints the milliseconds until the lab was ready, and says the phases and the most memory that plumb itself held.
 ours() {
-  "$plumb" run weights-90-10 --provider kind --out "$work/runs" >>"$work/log" 2>&1 || true
-  local folder
+  local pid folder peak=0 now
+  "$plumb" run weights-90-10 --provider kind --out "$work/runs" >>"$work/log" 2>&1 &
+  pid=$!
+  while now=$(awk '/^VmHWM/ {print $2}' "/proc/$pid/status" 2>/dev/null) && [ -n "$now" ]; do
+    peak=$now
+    sleep 0.5
+  done
+  wait "$pid" || true
   folder=$(find "$work/runs" -mindepth 1 -maxdepth 1 | sort | tail -1)
-  jq -rs '[.[] | select(.fact.lab?)][0] | "plumb \(.fact.lab.phasesMs)"' "$folder/evidence.jsonl" >&2
+  jq -rs --arg peak "$peak" '[.[] | select(.fact.lab?)][0] | "plumb \(.fact.lab.phasesMs) peak memory \($peak) KiB"' "$folder/evidence.jsonl" >&2
   jq -rs '[.[] | select(.fact.lab?)][0].atNs / 1000000 | floor' "$folder/evidence.jsonl"
 }
+ratio() { awk "BEGIN {printf \"%.2f\", $1 / $2}"; }
 for round in $(seq "$rounds"); do
   one=$(plain)
+  "$plumb" images forget >>"$work/log" 2>&1
   two=$(ours)
-  echo "round $round: plain $one ms, plumb $two ms, ratio $(awk "BEGIN {printf \"%.2f\", $two / $one}")"
+  three=$(ours)
+  echo "round $round, load average $(cut -d' ' -f1 /proc/loadavg): plain $one ms, cold $two ms ($(ratio "$two" "$one")), warm $three ms ($(ratio "$three" "$one"))"
 done

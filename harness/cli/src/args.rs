@@ -247,6 +247,8 @@ pub(crate) enum ImagesAction {
         #[command(flatten)]
         of: ImagesOf,
     },
+    /// Take away the stores in which images lie unpacked for the nodes of later clusters; those of clusters that run stay
+    Forget,
     /// Load the node image of such a folder into Docker; Cilium's images go into the nodes by themselves, with --images DIR
     Load {
         /// Folder of the archives

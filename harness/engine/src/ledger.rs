@@ -16,6 +16,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::docker::{self, DockerError};
 use crate::process::{Identity, PidFd};
+use crate::provider::kind::layers;
 
 /// Version of the ledger format.
 pub const LEDGER: u32 = 1;
@@ -77,6 +78,15 @@ pub enum Resource {
         /// The network it was told to use.
         network: String,
     },
+    /// Copies of an image store for the nodes of a cluster, in a volume that stays.
+    NodeStores {
+        /// The volume.
+        volume: String,
+        /// The cluster, whose name their folder has.
+        cluster: String,
+        /// The image of a container that can take them away.
+        image: String,
+    },
 }
 
 impl Resource {
@@ -87,7 +97,8 @@ impl Resource {
             Resource::DockerNetwork { .. }
             | Resource::DockerContainer { .. }
             | Resource::DockerImage { .. }
-            | Resource::KindCluster { .. } => true,
+            | Resource::KindCluster { .. }
+            | Resource::NodeStores { .. } => true,
         }
     }
 }
@@ -197,6 +208,9 @@ pub fn remove(resource: &Resource) -> Result<(), LedgerError> {
         Resource::DockerContainer { name } => Ok(docker::blocking(async |engine| engine.remove_container(name).await)?),
         Resource::DockerImage { reference } => Ok(docker::blocking(async |engine| engine.remove_image(reference).await)?),
         Resource::KindCluster { name, network } => Ok(docker::blocking(async |engine| engine.remove_kind_cluster(name, network).await)?),
+        Resource::NodeStores { volume, cluster, image } => {
+            Ok(docker::blocking(async |engine| layers::remove_copies(&engine, volume, cluster, image).await)?)
+        }
     }
 }
 

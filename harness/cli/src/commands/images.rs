@@ -9,6 +9,7 @@ use plumb_core::values::merge;
 use plumb_engine::docker::Engine;
 use plumb_engine::library::Library;
 use plumb_engine::parts::{Given, images};
+use plumb_engine::provider::kind::layers;
 
 use crate::args::{Images, ImagesAction, ImagesOf};
 use crate::exit::Exit;
@@ -22,6 +23,7 @@ pub(crate) fn images(scenarios: Option<&Path>, asked: &Images) -> anyhow::Result
             ImagesAction::List(of) => list(scenarios, of).await,
             ImagesAction::Save { folder, of } => save(scenarios, folder, of).await,
             ImagesAction::Load { folder } => load(folder).await,
+            ImagesAction::Forget => forget().await,
         }
     })
 }
@@ -57,6 +59,13 @@ async fn save(scenarios: Option<&Path>, folder: &Path, of: &ImagesOf) -> anyhow:
 async fn load(folder: &Path) -> anyhow::Result<Exit> {
     for name in images::load(&Engine::connect().await?, folder).await? {
         output::say(&name);
+    }
+    Ok(Exit::Pass)
+}
+
+async fn forget() -> anyhow::Result<Exit> {
+    for name in layers::forget(&Engine::connect().await?, 0).await? {
+        output::say(&format!("removed the volume {name}"));
     }
     Ok(Exit::Pass)
 }

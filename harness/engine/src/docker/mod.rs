@@ -12,6 +12,7 @@ mod network;
 mod store;
 pub mod subnet;
 pub mod sweep;
+mod volume;
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
@@ -25,6 +26,7 @@ pub use archive::{agent_layer, image_archive, tar_of_file};
 pub use container::{Attachment, Client, Container, Running};
 pub use exec::{Input, Output, Streams};
 pub use network::{Egress, Network};
+pub use volume::Volume;
 
 use crate::process::Identity;
 

@@ -221,7 +221,7 @@ mod tests {
     }
 
     fn archive(reference: &str) -> Archive {
-        Archive { path: "a.tar".into(), references: vec![reference.to_owned()] }
+        Archive { path: "a.tar".into(), references: vec![reference.to_owned()], contents: String::new() }
     }
 
     fn good() -> Reading {

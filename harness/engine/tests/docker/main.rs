@@ -9,6 +9,7 @@ mod faults;
 mod host;
 mod images;
 mod keeper;
+mod layers;
 mod ownership;
 mod wires;
 
@@ -50,7 +51,8 @@ fn main() -> ExitCode {
             None => test().map(|()| Completion::Completed).map_err(Failed::from),
         })
     });
-    libtest_mimic::run(&args, trials.collect()).exit_code()
+    let trials = trials.chain([layers::trial(missing.clone())]).collect();
+    libtest_mimic::run(&args, trials).exit_code()
 }
 
 /// A test by its name.

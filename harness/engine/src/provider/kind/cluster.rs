@@ -21,7 +21,9 @@ use serde::{Deserialize, Serialize};
 use super::config::{KubeProxy, Nodes, render};
 use super::create::Create;
 use super::ground::Ground;
-use super::{KindError, agents, images};
+use super::images::Runtime;
+use super::layers::{LayersError, Request};
+use super::{KindError, agents, images, layers};
 use crate::agent_program::{self, AgentProgram};
 use crate::cilium::{self, Chart, Digests, Expect, Installation, Target, Wanted, definitions};
 use crate::clock;
@@ -258,7 +260,9 @@ pub async fn make(spec: &Spec, name: &str, given: &Given, claim: Claim, ledger: 
     let agent_image = format!("localhost/plumb-agent:{}", &parts.agent.sha256[..12]);
 
     let image = node_image(&engine, &parts.kind, spec, given).await?;
-    let config = render(Nodes { control_planes: spec.lab.control_planes, workers: spec.lab.workers }, KubeProxy::of(&spec.values));
+    let stores = phases.time("layers", stores(&ground, image.as_deref(), &parts.archives, &logical, ledger)).await?;
+    let shape = Nodes { control_planes: spec.lab.control_planes, workers: spec.lab.workers };
+    let config = render(shape, KubeProxy::of(&spec.values), &stores.folders);
     let create =
         Create { program: &parts.kind, name, image: image.as_deref(), kubeconfig: &kubeconfig, socket: engine.socket(), config: &config };
     ledger_line(ledger, Resource::KindCluster { name: name.to_owned(), network: name.to_owned() })?;
@@ -297,6 +301,7 @@ pub async fn make(spec: &Spec, name: &str, given: &Given, claim: Claim, ledger: 
     let texts = BTreeMap::from([
         ("kind-create".to_owned(), said_by_kind),
         ("cilium-install".to_owned(), format!("$ {}\n{}{}", ran.argv_line, ran.stdout, ran.stderr)),
+        ("layers".to_owned(), stores.said),
     ]);
     let phases_ms = phases.into_map();
     Ok(Made { ground, kubeconfig, client, system, cilium, expect, installation, nodes: facts, client_links, agent_image, phases_ms, texts })
@@ -329,6 +334,45 @@ async fn node_image(engine: &Engine, kind: &Path, spec: &Spec, given: &Given) ->
     Ok(Some(if by_tag { tag } else { image }.to_owned()))
 }
 
+/// Image stores for the nodes.
+struct Stores {
+    /// A folder for each node, in their order; none when each node has its own.
+    folders: Vec<String>,
+    /// Why that is so.
+    said: String,
+}
+
+/// Prepares image stores where there is something to put into them. Without them a cluster is made all the same, only more slowly: the
+/// archives go into each node then.
+async fn stores(
+    ground: &Ground,
+    image: Option<&str>,
+    archives: &[images::Archive],
+    nodes: &[String],
+    ledger: &Ledger,
+) -> Result<Stores, KindError> {
+    let none = |why: &str| Ok(Stores { folders: Vec::new(), said: format!("each node unpacks its own images: {why}\n") });
+    if archives.is_empty() {
+        return none("no archives are given");
+    }
+    let engine = ground.engine();
+    let id = match image {
+        Some(image) => engine.image(image).await?,
+        None => None,
+    };
+    let Some(id) = id else { return none("the node image is not in Docker yet") };
+    let request = Request { image: &id, archives, cluster: ground.name(), nodes, claim: ground.claim() };
+    match layers::prepare(engine, &request, ledger).await {
+        Ok(folders) => {
+            let folders: Vec<String> = folders.iter().map(|folder| folder.display().to_string()).collect();
+            let said = folders.iter().map(|folder| format!("{folder}\n")).collect();
+            Ok(Stores { folders, said })
+        }
+        Err(error @ (LayersError::Ledger(_) | LayersError::Lease(_))) => Err(error.into()),
+        Err(error) => none(&crate::cluster::chain(&error)),
+    }
+}
+
 /// The private folder with the kubeconfig.
 fn make_folder(name: &str, run: &str, ledger: &Ledger) -> Result<PathBuf, KindError> {
     let folder = ledger::runtime_folder().map_err(super::ground::GroundError::from)?.join(name);
@@ -344,7 +388,7 @@ async fn furnish(ground: &Ground, nodes: &[String], parts: &Parts, agent_image: 
     try_join_all(nodes.iter().map(async |node| {
         engine.until_running(node).await?;
         ground.upload_agent(node, &parts.agent).await?;
-        images::bring(engine, node, &parts.archives).await?;
+        images::bring(engine, node, &parts.archives, Runtime::Node).await?;
         images::bring_bytes(engine, std::slice::from_ref(node), &image).await?;
         Ok::<_, KindError>(())
     }))

@@ -72,6 +72,11 @@ impl Ground {
         &self.name
     }
 
+    /// Who may take it away.
+    pub fn claim(&self) -> &Claim {
+        &self.claim
+    }
+
     /// The connection.
     pub fn engine(&self) -> &Engine {
         &self.engine

@@ -56,6 +56,27 @@ pub struct Archive {
     pub path: PathBuf,
     /// References of the images in it, as containerd names them (`docker.io/library/x:latest`).
     pub references: Vec<String>,
+    /// Its lists of contents, which name everything in it by digest: two archives with the same hold the same.
+    pub contents: String,
+}
+
+/// Which container runtime of a container.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Runtime<'a> {
+    /// The node's own.
+    Node,
+    /// One that listens on a socket of its own.
+    At(&'a str),
+}
+
+impl<'a> Runtime<'a> {
+    /// The beginning of a `ctr` command.
+    fn ctr(self) -> Vec<&'a str> {
+        match self {
+            Runtime::Node => vec!["ctr", "--namespace=k8s.io"],
+            Runtime::At(socket) => vec!["ctr", "--address", socket, "--namespace=k8s.io"],
+        }
+    }
 }
 
 /// The archives of a folder, in the order of their names.
@@ -71,14 +92,16 @@ pub fn archives(folder: &Path) -> Result<Vec<Archive>, ImagesError> {
     if paths.is_empty() {
         return Err(ImagesError::Empty { path: folder.to_owned() });
     }
-    paths.into_iter().map(|path| Ok(Archive { references: references(&path)?, path })).collect()
+    paths.into_iter().map(archive).collect()
 }
 
-/// The names in an archive: `manifest.json` (Docker image specification v1.2), else the annotations of `index.json` (OCI image layout).
-fn references(path: &Path) -> Result<Vec<String>, ImagesError> {
-    let failed = |source| ImagesError::Io { path: path.to_owned(), source };
-    let mut archive = tar::Archive::new(std::fs::File::open(path).map_err(failed)?);
+/// An archive by its lists of contents: `manifest.json` (Docker image specification v1.2) and `index.json` (OCI image layout), of which
+/// it may have both.
+fn archive(path: PathBuf) -> Result<Archive, ImagesError> {
+    let failed = |source| ImagesError::Io { path: path.clone(), source };
+    let mut archive = tar::Archive::new(std::fs::File::open(&path).map_err(failed)?);
     let mut found = BTreeSet::new();
+    let mut contents = BTreeSet::new();
     // Seeking over the layers makes this a matter of milliseconds.
     for entry in archive.entries_with_seek().map_err(failed)? {
         let mut entry = entry.map_err(failed)?;
@@ -90,8 +113,12 @@ fn references(path: &Path) -> Result<Vec<String>, ImagesError> {
         entry.read_to_string(&mut text).map_err(failed)?;
         let value: Value = serde_json::from_str(&text).map_err(|error| failed(error.into()))?;
         found.extend(names(&value));
+        contents.insert(text);
     }
-    if found.is_empty() { Err(ImagesError::Nameless { path: path.to_owned() }) } else { Ok(found.into_iter().collect()) }
+    if found.is_empty() {
+        return Err(ImagesError::Nameless { path });
+    }
+    Ok(Archive { path, references: found.into_iter().collect(), contents: contents.into_iter().collect() })
 }
 
 fn names(value: &Value) -> Vec<String> {
@@ -118,10 +145,11 @@ pub fn normal(reference: &str) -> String {
 ///
 /// # Errors
 /// It did not answer in time, with what it said last.
-pub async fn present(engine: &Engine, node: &str) -> Result<BTreeSet<String>, ImagesError> {
+pub async fn present(engine: &Engine, node: &str, runtime: Runtime<'_>) -> Result<BTreeSet<String>, ImagesError> {
     let began = tokio::time::Instant::now();
+    let command = [runtime.ctr(), vec!["images", "ls", "-q"]].concat();
     loop {
-        match engine.succeed(node, &["ctr", "--namespace=k8s.io", "images", "ls", "-q"], QUESTION).await {
+        match engine.succeed(node, &command, QUESTION).await {
             Ok(listed) => return Ok(listed.lines().map(str::to_owned).collect()),
             Err(error) if began.elapsed() > AWAKE => return Err(error.into()),
             Err(_) => tokio::time::sleep(EVERY).await,
@@ -133,11 +161,11 @@ pub async fn present(engine: &Engine, node: &str) -> Result<BTreeSet<String>, Im
 ///
 /// # Errors
 /// See [`ImagesError`].
-pub async fn bring(engine: &Engine, node: &str, archives: &[Archive]) -> Result<(), ImagesError> {
+pub async fn bring(engine: &Engine, node: &str, archives: &[Archive], runtime: Runtime<'_>) -> Result<(), ImagesError> {
     if archives.is_empty() {
         return Ok(());
     }
-    let present = present(engine, node).await?;
+    let present = present(engine, node, runtime).await?;
     let snapshotter = snapshotter(engine, node).await?;
     let wanted = archives.iter().filter(|archive| archive.references.iter().any(|reference| !present.contains(reference)));
     for archive in wanted {
@@ -145,7 +173,7 @@ pub async fn bring(engine: &Engine, node: &str, archives: &[Archive]) -> Result<
         let mut file = file.map_err(|source| ImagesError::Io { path: archive.path.clone(), source })?;
         // Each read is a task of its own on another thread.
         file.set_max_buf_size(1024 * 1024);
-        import(engine, node, &snapshotter, file).await?;
+        import(engine, node, runtime, &snapshotter, file).await?;
     }
     Ok(())
 }
@@ -156,19 +184,19 @@ pub async fn bring(engine: &Engine, node: &str, archives: &[Archive]) -> Result<
 /// See [`ImagesError`].
 pub async fn bring_bytes(engine: &Engine, nodes: &[String], archive: &[u8]) -> Result<(), ImagesError> {
     try_join_all(nodes.iter().map(async |node| {
-        present(engine, node).await?;
-        import(engine, node, &snapshotter(engine, node).await?, archive).await
+        present(engine, node, Runtime::Node).await?;
+        import(engine, node, Runtime::Node, &snapshotter(engine, node).await?, archive).await
     }))
     .await
     .map(drop)
 }
 
-async fn import<R>(engine: &Engine, node: &str, snapshotter: &str, archive: R) -> Result<(), ImagesError>
+async fn import<R>(engine: &Engine, node: &str, runtime: Runtime<'_>, snapshotter: &str, archive: R) -> Result<(), ImagesError>
 where
     R: tokio::io::AsyncRead + Send + Unpin,
 {
     let snapshotter = format!("--snapshotter={snapshotter}");
-    let command = ["ctr", "--namespace=k8s.io", "images", "import", "--all-platforms", "--digests", &snapshotter, "-"];
+    let command = [runtime.ctr(), vec!["images", "import", "--all-platforms", "--digests", &snapshotter, "-"]].concat();
     engine.succeed_with(node, &command, Some(archive), IMPORT).await?;
     Ok(())
 }
@@ -199,6 +227,11 @@ mod tests {
         let found = archives(folder.path()).unwrap();
         assert_eq!(found.len(), 1);
         assert_eq!(found[0].references, ["docker.io/library/plumb-agent:lab"]);
+        // What is in it counts, not where it lies.
+        std::fs::rename(folder.path().join("b.tar"), folder.path().join("c.tar")).unwrap();
+        assert_eq!(archives(folder.path()).unwrap()[0].contents, found[0].contents);
+        std::fs::write(folder.path().join("c.tar"), image_archive("plumb-agent:lab", &agent_layer(b"another"))).unwrap();
+        assert_ne!(archives(folder.path()).unwrap()[0].contents, found[0].contents);
     }
 
     #[test]

@@ -11,6 +11,7 @@ pub mod create;
 pub mod ground;
 pub mod images;
 pub mod keeper;
+pub mod layers;
 pub mod lease;
 pub mod shared;
 
