@@ -12,6 +12,11 @@ use serde::{Deserialize, Serialize};
 
 use crate::fault::FaultSet;
 
+/// ConfigMap of `kube-system` with the Helm values in force, and the key of the JSON in it.
+pub const VALUES_MAP: &str = "refnet-values";
+/// See [`VALUES_MAP`].
+pub const VALUES_KEY: &str = "values.json";
+
 /// What a reference lab is made from; `<dir>/spec.json`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]

@@ -223,11 +223,25 @@ impl Store {
         if is_deleting(&object) && !has_finalizers(&object) && grace == 0 {
             self.begin(place.shelf, key, &DeleteOptions { grace_seconds: Some(0), ..DeleteOptions::default() }, 0);
         }
+        // Made by a controller that had not heard of it, for owners that are gone or wait for their dependents to go: the garbage collector
+        // takes it.
+        let waits = owner_uids(&object).any(|owner| self.waits_for_dependents(owner));
+        let left_over = owner_uids(&object).next().is_some() && owner_uids(&object).all(|owner| self.by_uid(owner).is_none());
+        if !is_deleting(&object) && (waits || left_over) {
+            let format = &time::format_description::well_known::Rfc3339;
+            let now = time::OffsetDateTime::parse(&options.now, format).map_or(0, time::OffsetDateTime::unix_timestamp);
+            self.begin(place.shelf, key, &DeleteOptions { propagation: Propagation::Foreground, ..DeleteOptions::default() }, now);
+        }
         match (place.kind.group.as_str(), place.kind.kind.as_str()) {
             ("apiextensions.k8s.io", "CustomResourceDefinition") => self.begin_definition(place.shelf, key, &options.now),
             ("", "Event") => self.forget_events(place.shelf, &options.now),
             _ => {}
         }
+    }
+
+    fn waits_for_dependents(&self, uid: &str) -> bool {
+        let owner = self.by_uid(uid).and_then(|(shelf, key)| self.get(*shelf, key));
+        owner.is_some_and(|owner| is_deleting(owner) && items(owner, "/metadata/finalizers").iter().any(|f| f == FOREGROUND))
     }
 
     /// Serves what a definition defines, and says so in its status.

@@ -6,6 +6,9 @@ use std::net::{IpAddr, TcpListener};
 use std::path::Path;
 use std::time::Instant;
 
+use k8s_openapi::api::core::v1::ConfigMap;
+use kube::Api;
+use kube::api::{ObjectMeta, PostParams};
 use plumb_core::evidence::NodeFacts;
 use plumb_core::scenario::model::NodeAction;
 use tokio::net::TcpStream;
@@ -19,7 +22,7 @@ use crate::api::{ApiConfig, ApiServer, Identity, Pki, Serving};
 use crate::net::netns::Netns;
 use crate::net::plan::{API_PORT, NodePlan, Plan};
 use crate::settings::Settings;
-use crate::spec::{LabSpec, Ready};
+use crate::spec::{LabSpec, Ready, VALUES_KEY, VALUES_MAP};
 
 /// How much of each log is collected.
 const LOG_MAX: usize = 256 * 1024;
@@ -69,6 +72,7 @@ impl Cluster {
         };
         phases.done("topology");
         let api = ApiServer::new(ApiConfig { crds: spec.crds.clone() }).map_err(failed)?;
+        publish(&api, &spec.values).await?;
         let pki = Pki::new().map_err(failed)?;
         let addresses = [IpAddr::V4(plan.api_node().address()), IpAddr::from([10, 96, 0, 1])];
         let names = ["kubernetes".to_owned(), "kubernetes.default".to_owned(), plan.api_node().name.clone()];
@@ -230,6 +234,17 @@ fn listen(
     let listener = netns.run(|| TcpListener::bind((node.address(), API_PORT)));
     let listener = listener.and_then(|bound| bound).map_err(SupervisorError::io("bind the API's port"))?;
     api.serve(listener, tls.clone()).map_err(failed)
+}
+
+/// Says which Helm values are in force, as `cilium-config` does of Cilium: whoever adopts this cluster has nothing else to go by.
+async fn publish(api: &ApiServer, values: &BTreeMap<String, serde_json::Value>) -> Result<(), SupervisorError> {
+    let values = serde_json::to_string(values).map_err(failed)?;
+    let map = ConfigMap {
+        metadata: ObjectMeta { name: Some(VALUES_MAP.to_owned()), ..ObjectMeta::default() },
+        data: Some([(VALUES_KEY.to_owned(), values)].into()),
+        ..ConfigMap::default()
+    };
+    Api::<ConfigMap>::namespaced(api.client(), "kube-system").create(&PostParams::default(), &map).await.map(drop).map_err(failed)
 }
 
 /// Writes each node's credentials; returns the administrator's.

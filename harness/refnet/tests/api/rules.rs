@@ -96,9 +96,13 @@ async fn orphans_stay_and_foreground_owners_wait() {
     ask(&server, "DELETE", &format!("{MAPS}/owner"), "application/json", &foreground).await;
     let waiting = get(&server, &format!("{MAPS}/owner")).await;
     assert_eq!(waiting.body["metadata"]["finalizers"], json!(["foregroundDeletion"]));
+    made(&server, MAPS, owned("late", &owner)).await;
+    assert_eq!(get(&server, &format!("{MAPS}/late")).await.code, 404, "made for an owner that is on its way out, it goes too");
     let free = json!({"metadata": {"finalizers": null}});
     ask(&server, "PATCH", &format!("{MAPS}/held"), "application/merge-patch+json", &free).await;
     assert_eq!(get(&server, &format!("{MAPS}/owner")).await.code, 404, "the last dependent is gone, so is its owner");
+    made(&server, MAPS, owned("later", &owner)).await;
+    assert_eq!(get(&server, &format!("{MAPS}/later")).await.code, 404, "and what is made for it afterwards");
 }
 
 #[tokio::test]
