@@ -31,6 +31,9 @@ use run::Run;
 /// What the first line of a report on the reference network begins with.
 pub const NOT_CILIUM: &str = "REFERENCE NETWORK, NOT CILIUM";
 
+/// What the system of a lab or of a cluster that was found begins with where it is the reference network.
+const REFERENCE: &str = "reference network";
+
 /// Judges a run. The observations are those of its evidence file, whole or not.
 pub fn judge(plan: &Plan, observations: &[Observation]) -> Verdict {
     let run = Run::new(plan, observations);
@@ -43,11 +46,15 @@ pub fn judge(plan: &Plan, observations: &[Observation]) -> Verdict {
 
 fn system(run: &Run<'_>) -> String {
     let system = &run.context.lab.system;
-    match (run.plan.provider.as_str(), system.is_empty()) {
-        ("refnet", true) => NOT_CILIUM.to_owned(),
-        ("refnet", false) => format!("{NOT_CILIUM}: {system}"),
-        (provider, true) => format!("unknown system on {provider}"),
-        (_, false) => system.clone(),
+    // What was found before the run is what there is to say of a lab that never came up.
+    let found = run.plan.adopted.as_ref().map(|adopted| adopted.system.as_str()).unwrap_or_default();
+    let system = if system.is_empty() { found } else { system };
+    let is_reference = run.plan.provider == "refnet" || system.starts_with(REFERENCE);
+    match (is_reference, system.is_empty()) {
+        (true, true) => NOT_CILIUM.to_owned(),
+        (true, false) => format!("{NOT_CILIUM}: {system}"),
+        (false, true) => format!("unknown system on {}", run.plan.provider),
+        (false, false) => system.to_owned(),
     }
 }
 

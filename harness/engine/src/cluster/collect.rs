@@ -21,6 +21,10 @@ const LOG_BYTES: i64 = 8 << 20;
 const AT_ONCE: usize = 4;
 /// Groups of which every kind is gathered.
 const GROUPS: [&str; 2] = ["cilium.io", super::facts::GATEWAY_GROUP];
+/// How the labels of what we make begin.
+const OURS: &str = "plumbline.";
+/// Kinds that hold more than names: passwords in variables, keys.
+const TELLING: [&str; 4] = ["Pod", "Deployment", "DaemonSet", "Secret"];
 /// Built-in kinds that are gathered, by group and kind.
 const KINDS: [(&str, &str); 12] = [
     ("", "Node"),
@@ -79,7 +83,7 @@ pub struct Objects {
 pub enum Namespaces {
     /// All: the cluster is ours.
     All,
-    /// These alone: the cluster is somebody's.
+    /// These alone, and of what may hold secrets of others only what is ours or Cilium's: the cluster is somebody's.
     Only(BTreeSet<String>),
 }
 
@@ -96,6 +100,22 @@ impl Namespaces {
 pub fn is_cilium(pod: &Pod) -> bool {
     let label = |name: &str| pod.labels().get(name).map(String::as_str).unwrap_or_default();
     label("app.kubernetes.io/part-of") == "cilium" || label("k8s-app").starts_with("cilium") || label("io.cilium/app") == "operator"
+}
+
+/// Whether a Pod is one of ours: an agent or a backend.
+pub fn is_plumbline(pod: &Pod) -> bool {
+    pod.labels().keys().any(|key| key.starts_with(OURS))
+}
+
+/// Whether an object may be shown. Secrets and what Pods are made from hold more than names, so in somebody's cluster only our own and
+/// Cilium's are.
+fn is_shown(kind: &str, object: &DynamicObject, namespaces: &Namespaces) -> bool {
+    if *namespaces == Namespaces::All || !TELLING.contains(&kind) {
+        return true;
+    }
+    let label = |name: &str| object.labels().get(name).map(String::as_str).unwrap_or_default();
+    let cilium = label("app.kubernetes.io/part-of") == "cilium" || label("k8s-app").starts_with("cilium");
+    object.labels().keys().any(|key| key.starts_with(OURS)) || (cilium && kind != "Secret")
 }
 
 /// Logs of every container of the Pods that are chosen, and of the container before it where one was restarted. Each call within
@@ -234,10 +254,14 @@ async fn list(
         }
         _ => vec![Api::all_with(client.clone(), resource)],
     };
+    // Not even asked for.
+    let ours = resource.kind == "Secret" && *namespaces != Namespaces::All;
+    let parameters = if ours { ListParams::default().labels(super::RUN_LABEL) } else { ListParams::default() };
     let mut found = Vec::new();
     for api in apis {
-        let listed = within(limit, api.list(&ListParams::default())).await?;
-        for object in listed.items.iter().filter(|object| namespaces.has(object.namespace().as_deref())) {
+        let listed = within(limit, api.list(&parameters)).await?;
+        let shown = |object: &&DynamicObject| namespaces.has(object.namespace().as_deref()) && is_shown(&resource.kind, object, namespaces);
+        for object in listed.items.iter().filter(shown) {
             let mut object = serde_json::to_value(object).map_err(|error| error.to_string())?;
             // A list says its kind once and its items need not, but redaction goes by the kind.
             object["kind"] = Value::String(resource.kind.clone());

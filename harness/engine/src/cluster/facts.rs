@@ -7,6 +7,8 @@ use std::time::Duration;
 use k8s_openapi::api::core::v1::{ConfigMap, Node, Pod};
 use kube::api::{Api, ApiResource, DynamicObject, GroupVersionKind, ListParams, PartialObjectMeta};
 use kube::{Client, ResourceExt};
+use plumb_core::values::Values;
+use plumb_refnet::spec::{VALUES_KEY, VALUES_MAP};
 
 use super::{ApiError, Call};
 
@@ -30,6 +32,8 @@ pub struct Facts {
     pub nodes: Vec<NodeSeen>,
     /// Cilium; `None` = no agent runs there.
     pub cilium: Option<CiliumSeen>,
+    /// Helm values the reference network says are in force; empty on any other cluster.
+    pub reference: Values,
     /// Definitions of the Gateway API by plural name, with the versions that are served.
     pub gateway: BTreeMap<String, Vec<String>>,
     /// Release of the Gateway API the definitions are of, for example `v1.2.0`; `None` = they do not say, or there are none.
@@ -108,9 +112,10 @@ pub async fn read(client: &Client, limit: Duration) -> Result<Facts, ApiError> {
     let kubernetes = within(&call("read", "the API's version"), limit, client.apiserver_version()).await?.git_version;
     let nodes = nodes(client, limit).await?;
     let cilium = cilium(client, limit).await?;
+    let reference = if kubernetes.ends_with(REFERENCE) { reference(client, limit).await? } else { Values::new() };
     let gateway = served(client, GATEWAY_GROUP, limit).await?;
     let gateway_release = if gateway.is_empty() { None } else { gateway_release(client, limit).await? };
-    Ok(Facts { kubernetes, nodes, cilium, gateway, gateway_release })
+    Ok(Facts { kubernetes, nodes, cilium, reference, gateway, gateway_release })
 }
 
 /// The nodes, control planes first, then by name.
@@ -162,6 +167,17 @@ pub async fn cilium(client: &Client, limit: Duration) -> Result<Option<CiliumSee
         namespace,
         config,
     }))
+}
+
+/// The values the reference network publishes; none where it does not.
+async fn reference(client: &Client, limit: Duration) -> Result<Values, ApiError> {
+    let what = Call { operation: "read", object: format!("configmap/kube-system/{VALUES_MAP}") };
+    let map = Api::<ConfigMap>::namespaced(client.clone(), "kube-system");
+    let data = within(&what, limit, map.get_opt(VALUES_MAP)).await?.and_then(|map| map.data).unwrap_or_default();
+    let text = data.get(VALUES_KEY).map_or("{}", String::as_str);
+    let call =
+        |error: serde_json::Error| ApiError::Call { operation: what.operation, object: what.object.clone(), message: error.to_string() };
+    serde_json::from_str(text).map_err(call)
 }
 
 /// Version of an agent's Pod by its image: `quay.io/cilium/cilium:v1.17.1@sha256:...`.

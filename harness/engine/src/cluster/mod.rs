@@ -2,10 +2,12 @@
 //!
 //! Waits are watches. kube-rs types stop here. It must not know what an object is for.
 
+mod claim;
 pub mod collect;
 pub mod exec;
 pub mod facts;
 mod kinds;
+pub mod removal;
 mod watch;
 
 use std::time::Duration;
@@ -15,6 +17,7 @@ use kube::api::{Api, DeleteParams, DynamicObject, ListParams, Patch, PatchParams
 use plumb_core::evidence::{Trouble, Whose};
 use serde_json::Value;
 
+pub use claim::{Claim, Enter, ObjectId};
 pub use kinds::{Kinds, ResourceRef};
 pub use watch::{WaitEnd, Watched};
 
@@ -54,6 +57,26 @@ pub enum ApiError {
     /// What was to be sent is no object.
     #[error("understand a manifest: {0}")]
     Manifest(String),
+    /// Somebody else's object has the name.
+    #[error(
+        "{operation} {object}: it is there already and not this run's{by}, so it is left as it is\nhint: take it away or rename it yourself, or use another cluster"
+    )]
+    Taken {
+        /// What was to be done.
+        operation: &'static str,
+        /// `kind/namespace/name`.
+        object: String,
+        /// Whose it is, where that is known.
+        by: String,
+    },
+    /// What is about to be made could not be entered, so it was not made.
+    #[error("enter {object} in the ledger: {message}")]
+    NotEntered {
+        /// `kind/namespace/name`.
+        object: String,
+        /// Why not.
+        message: String,
+    },
 }
 
 impl ApiError {
@@ -63,6 +86,7 @@ impl ApiError {
             ApiError::Refused { .. } => Whose::Product,
             ApiError::Call { .. } => Whose::Lab,
             ApiError::Manifest(_) => Whose::Author,
+            ApiError::Taken { .. } | ApiError::NotEntered { .. } => Whose::Environment,
         };
         Trouble { whose, operation: operation.to_owned(), message: self.to_string() }
     }
@@ -74,6 +98,8 @@ pub struct Cluster {
     client: Client,
     kinds: std::sync::Arc<Kinds>,
     limit: Duration,
+    /// The run's claim, where the cluster is somebody's.
+    claim: Option<Claim>,
 }
 
 /// An object to apply, with its name as evidence has it.
@@ -88,7 +114,13 @@ pub struct Manifest {
 impl Cluster {
     /// Wraps a client; `limit` is that of one call.
     pub fn new(client: Client, limit: Duration) -> Cluster {
-        Cluster { kinds: std::sync::Arc::new(Kinds::new(client.clone())), client, limit }
+        Cluster { kinds: std::sync::Arc::new(Kinds::new(client.clone())), client, limit, claim: None }
+    }
+
+    /// The same in a cluster that is somebody's: only what the claim's run made is changed or deleted.
+    #[must_use]
+    pub fn claiming(self, claim: Claim) -> Cluster {
+        Cluster { claim: Some(claim), ..self }
     }
 
     /// The client it wraps.
@@ -96,18 +128,26 @@ impl Cluster {
         &self.client
     }
 
-    /// Server-side apply with the engine's field manager, forced: the scenario's word goes before anybody's.
+    /// Server-side apply with the engine's field manager, forced: the scenario's word goes before anybody's. With a claim, only on what
+    /// is the run's own; a name that is free is taken without force, so that somebody who takes it in the same moment keeps it.
     ///
     /// # Errors
     /// See [`ApiError`].
     pub async fn apply(&self, manifest: &Manifest) -> Result<(), ApiError> {
         let what = Call { operation: "apply", object: manifest.object.clone() };
-        let (api, name) = self.api_for(&manifest.value, &what).await?;
-        let parameters = PatchParams::apply(FIELD_MANAGER).force();
-        self.call(&what, api.patch(&name, &parameters, &Patch::Apply(&manifest.value))).await.map(drop)
+        let (api, id) = self.api_for(&manifest.value, &what).await?;
+        let (parameters, value) = (PatchParams::apply(FIELD_MANAGER), &manifest.value);
+        let Some(claim) = &self.claim else {
+            return self.call(&what, api.patch(&id.name, &parameters.force(), &Patch::Apply(value))).await.map(drop);
+        };
+        let parameters = match self.look(claim, &api, &id, &what).await? {
+            claim::Found::Free => parameters,
+            claim::Found::Own => parameters.force(),
+        };
+        self.call(&what, api.patch(&id.name, &parameters, &Patch::Apply(claim.mark(value)))).await.map(drop)
     }
 
-    /// Creates a namespace, labelled with the run, unless it is there.
+    /// Creates a namespace, labelled with the run, unless it is there. With a claim, one that is there must be the run's own.
     ///
     /// # Errors
     /// See [`ApiError`].
@@ -115,11 +155,19 @@ impl Cluster {
         let labels = serde_json::json!({RUN_LABEL: run.to_ascii_lowercase()});
         let value = serde_json::json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name, "labels": labels}});
         let what = Call { operation: "create", object: format!("namespace/{name}") };
-        let (api, _) = self.api_for(&value, &what).await?;
+        let (api, id) = self.api_for(&value, &what).await?;
+        let value = match &self.claim {
+            Some(claim) => match self.look(claim, &api, &id, &what).await? {
+                claim::Found::Own => return Ok(()),
+                claim::Found::Free => claim.mark(&value),
+            },
+            None => value,
+        };
         let object = serde_json::from_value(value).map_err(|error| ApiError::Manifest(error.to_string()))?;
         match self.call(&what, api.create(&PostParams::default(), &object)).await {
-            Err(ApiError::Refused { code: 409, .. }) | Ok(_) => Ok(()),
-            Err(error) => Err(error),
+            // Made by somebody in the same moment; with a claim that is somebody else's.
+            Err(ApiError::Refused { code: 409, .. }) => self.own(&api, name, &what).await,
+            other => other.map(drop),
         }
     }
 
@@ -130,6 +178,7 @@ impl Cluster {
     pub async fn merge(&self, resource: &ResourceRef, patch: &Value) -> Result<Value, ApiError> {
         let what = Call { operation: "patch", object: resource.to_string() };
         let api = self.api(resource, &what).await?;
+        self.own(&api, &resource.name, &what).await?;
         let parameters = PatchParams { field_manager: Some(FIELD_MANAGER.into()), ..PatchParams::default() };
         let object = self.call(&what, api.patch(&resource.name, &parameters, &Patch::Merge(patch))).await?;
         value(&object)
@@ -142,6 +191,7 @@ impl Cluster {
     pub async fn delete(&self, resource: &ResourceRef, grace_period_seconds: Option<u32>) -> Result<(), ApiError> {
         let what = Call { operation: "delete", object: resource.to_string() };
         let api = self.api(resource, &what).await?;
+        self.own(&api, &resource.name, &what).await?;
         let parameters = DeleteParams { grace_period_seconds, ..DeleteParams::default() };
         self.call(&what, api.delete(&resource.name, &parameters)).await.map(drop)
     }
@@ -183,13 +233,14 @@ impl Cluster {
         Ok(found.api(&self.client, resource.namespace.as_deref()))
     }
 
-    async fn api_for(&self, object: &Value, what: &Call) -> Result<(Api<DynamicObject>, String), ApiError> {
+    async fn api_for(&self, object: &Value, what: &Call) -> Result<(Api<DynamicObject>, ObjectId), ApiError> {
         let text = |pointer: &str| object.pointer(pointer).and_then(Value::as_str);
         let (Some(version), Some(kind), Some(name)) = (text("/apiVersion"), text("/kind"), text("/metadata/name")) else {
             return Err(ApiError::Manifest("an object needs apiVersion, kind and metadata.name".into()));
         };
         let found = self.kinds.pinned(version, kind, self.limit).await.map_err(|error| what.error(error))?;
-        Ok((found.api(&self.client, text("/metadata/namespace")), name.to_owned()))
+        let namespace = text("/metadata/namespace");
+        Ok((found.api(&self.client, namespace), ObjectId::of(&found, namespace, name)))
     }
 
     async fn call<T>(&self, what: &Call, call: impl Future<Output = kube::Result<T>>) -> Result<T, ApiError> {
