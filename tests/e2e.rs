@@ -16,7 +16,7 @@ use plumb_core::verdict::Outcome;
 use plumb_engine::library::{Ask, Library, LibraryError};
 use plumb_engine::parts::Given;
 use plumb_engine::provider::kind::Sharing;
-use plumb_engine::provider::{self, PROVIDERS};
+use plumb_engine::provider::{self, Found, PROVIDERS};
 use plumb_engine::run::{Cleanup, Closed, Setup, Stop};
 use plumb_engine::suite::{Trial, labs_at_once, run_here};
 
@@ -38,7 +38,7 @@ fn main() -> ExitCode {
         Ok(values) => values,
         Err(errors) => return refuse(&errors.iter().map(ToString::to_string).collect::<Vec<_>>().join("\nfailed to ")),
     };
-    let stage = Arc::new(Stage { library, given, values, availability: PROVIDERS.map(|_| OnceLock::new()), proved: Mutex::default() });
+    let stage = Arc::new(Stage { library, given, values, found: PROVIDERS.map(|_| OnceLock::new()), proved: Mutex::default() });
     let tests = trials
         .into_iter()
         .map(|trial| {
@@ -69,7 +69,7 @@ struct Stage {
     library: Library,
     given: Given,
     values: Values,
-    availability: [OnceLock<Vec<String>>; PROVIDERS.len()],
+    found: [OnceLock<Found>; PROVIDERS.len()],
     proved: Mutex<Vec<String>>,
 }
 
@@ -102,7 +102,8 @@ impl Stage {
 
     fn plan(&self, trial: &Trial) -> Result<Plan, LibraryError> {
         let entry = self.library.scenario(&trial.scenario)?;
-        let ask = Ask { provider: &trial.provider, profile: trial.profile.as_deref(), seed: 1, ..Ask::default() };
+        let found = self.found(&trial.provider).capability.as_ref();
+        let ask = Ask { provider: &trial.provider, profile: trial.profile.as_deref(), seed: 1, found, ..Ask::default() };
         // What a machine needs for its clusters says nothing to the reference network.
         let ask = match trial.provider.as_str() {
             "refnet" => ask,
@@ -111,10 +112,18 @@ impl Stage {
         self.library.plan(&entry, &ask)
     }
 
-    /// Why a provider is not there; tried once a process.
+    /// Why a provider is not there.
     fn unavailable(&self, provider: &str) -> &[String] {
+        &self.found(provider).unavailable
+    }
+
+    /// What there is of a provider; looked for once a process.
+    fn found(&self, provider: &str) -> &Found {
         let at = PROVIDERS.iter().position(|known| *known == provider).unwrap_or_default();
-        self.availability[at].get_or_init(|| provider::unavailable(provider, &self.given))
+        // One that was asked for and does not let us is as absent here as one that is not there; `PLUMB_REQUIRE` is for more.
+        let absent =
+            |unfit: provider::Unfit| Found { capability: None, unavailable: vec![format!("{provider} is not there: failed to {unfit}")] };
+        self.found[at].get_or_init(|| provider::find(provider, &self.given).unwrap_or_else(absent))
     }
 
     /// What was proved, in words.

@@ -45,8 +45,10 @@ pub(crate) enum Verb {
     Images(Images),
     /// Say what this machine lacks, what that stops, and the cure
     Doctor(Doctor),
+    /// Print the ClusterRole that a run in a cluster that already runs needs
+    Rights,
     /// Take away what dead runs have left
-    Sweep,
+    Sweep(Sweep),
 }
 
 #[derive(Debug, Clone, Args)]
@@ -249,6 +251,18 @@ pub(crate) enum ImagesAction {
     },
     /// Take away the stores in which images lie unpacked for the nodes of later clusters; those of clusters that run stay
     Forget,
+    /// Write the agent's image as an archive, for a registry the nodes of a cluster that runs can pull from (`docker load`, `skopeo copy`)
+    Agent {
+        /// File of the archive
+        #[arg(value_name = "FILE")]
+        file: PathBuf,
+        /// Reference it has there
+        #[arg(long, value_name = "REFERENCE")]
+        name: String,
+        /// Static plumb-agent [default: beside plumb, else built with cargo]
+        #[arg(long, value_name = "PROGRAM")]
+        agent: Option<PathBuf>,
+    },
     /// Load the node image of such a folder into Docker; Cilium's images go into the nodes by themselves, with --images DIR
     Load {
         /// Folder of the archives
@@ -354,6 +368,26 @@ pub(crate) struct Doctor {
     pub(crate) json: bool,
     #[command(flatten)]
     pub(crate) parts: Parts,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Sweep {
+    /// Look into the cluster of the kubeconfig's context too, by label; without this no cluster that runs is looked into
+    #[arg(long)]
+    pub(crate) cluster: bool,
+    /// Kubeconfig [default: KUBECONFIG, else ~/.kube/config]
+    #[arg(long, value_name = "FILE", requires = "cluster")]
+    pub(crate) kubeconfig: Option<PathBuf>,
+    /// Context in it [default: its current one]
+    #[arg(long, value_name = "NAME", requires = "cluster")]
+    pub(crate) context: Option<String>,
+}
+
+impl Sweep {
+    /// Which cluster is meant.
+    pub(crate) fn given(&self) -> Given {
+        Given { kubeconfig: self.kubeconfig.clone(), context: self.context.clone(), ..Given::default() }.or(Given::from_env())
+    }
 }
 
 #[cfg(test)]

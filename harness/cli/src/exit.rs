@@ -3,6 +3,7 @@
 use std::process::ExitCode;
 
 use plumb_core::verdict::Outcome;
+use plumb_engine::provider::Unfit;
 
 /// How the program ends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -28,6 +29,14 @@ impl Exit {
             Some(Outcome::Unknown) => Exit::Unknown,
             Some(Outcome::Fail) => Exit::Fail,
         }
+    }
+}
+
+/// Of an error: bad input, unless what was given is right and only the world is not.
+pub(crate) fn of_error(error: &anyhow::Error) -> Exit {
+    match error.downcast_ref::<Unfit>() {
+        Some(Unfit::Trouble(_)) => Exit::Unknown,
+        Some(Unfit::Mistake(_)) | None => Exit::BadInput,
     }
 }
 

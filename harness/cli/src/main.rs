@@ -34,7 +34,7 @@ fn main() -> ExitCode {
         Ok(exit) => exit.into(),
         Err(error) => {
             output::complain(&error);
-            Exit::BadInput.into()
+            exit::of_error(&error).into()
         }
     }
 }
@@ -53,7 +53,8 @@ fn perform(arguments: Arguments) -> anyhow::Result<Exit> {
         Verb::Soak(soak) => commands::soak::soak(scenarios, &soak),
         Verb::Doctor(doctor) => commands::doctor::doctor(&doctor),
         Verb::Images(images) => commands::images::images(scenarios, &images),
-        Verb::Sweep => commands::sweep::sweep(),
+        Verb::Rights => commands::rights::rights(),
+        Verb::Sweep(sweep) => commands::sweep::sweep(&sweep),
     }
 }
 

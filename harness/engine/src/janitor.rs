@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 
 use nix::poll::PollTimeout;
 
-use crate::ledger::{self, Resource};
+use crate::ledger::{self, LedgerError, Resource};
 use crate::process::{Identity, PidFd, wait_any};
 
 /// The janitor could not be set to work; nothing may be made then.
@@ -86,16 +86,19 @@ pub(crate) fn main(mut args: impl Iterator<Item = String>) -> ExitCode {
     let (Some(pid), Some(start)) = (pid, start) else { return ExitCode::from(3) };
     let ledgers = collect(Identity { pid, start });
     let outstanding: Vec<Resource> = ledgers.iter().flat_map(|ledger| ledger::outstanding(ledger).unwrap_or_default()).collect();
-    // Every one is tried, whatever came of those before.
-    let mut left = outstanding.iter().filter(|resource| ledger::remove(resource).is_err()).count();
-    // What the owner had asked Docker for when it died may come into being after it was looked for.
-    let late: Vec<&Resource> = outstanding.iter().filter(|resource| resource.is_in_docker()).collect();
+    let late: Vec<Resource> = outstanding.iter().filter(|resource| resource.may_come_late()).cloned().collect();
+    let mut left = failed(ledger::remove_all(outstanding));
+    // What the owner had asked Docker or an API for when it died may come into being after it was looked for.
     let began = Instant::now();
     while !late.is_empty() && began.elapsed() < LATE {
         std::thread::sleep(EVERY);
-        left = late.iter().filter(|resource| ledger::remove(resource).is_err()).count();
+        left = failed(ledger::remove_all(late.clone()));
     }
     if left > 0 { ExitCode::FAILURE } else { ExitCode::SUCCESS }
+}
+
+fn failed(removed: Vec<(Resource, Result<(), LedgerError>)>) -> usize {
+    removed.iter().filter(|(_, outcome)| outcome.is_err()).count()
 }
 
 /// How long Docker may take to make what it was asked for by somebody who is gone, and how often that is looked for.

@@ -14,9 +14,12 @@ use std::time::Duration;
 use nix::poll::PollTimeout;
 use serde::{Deserialize, Serialize};
 
+use crate::cluster::ObjectId;
 use crate::docker::{self, DockerError};
 use crate::process::{Identity, PidFd};
 use crate::provider::kind::layers;
+use crate::provider::kubeconfig::access::Access;
+use crate::provider::kubeconfig::sweep as adopted;
 
 /// Version of the ledger format.
 pub const LEDGER: u32 = 1;
@@ -40,6 +43,14 @@ pub enum LedgerError {
     /// Something Docker holds.
     #[error(transparent)]
     Docker(#[from] DockerError),
+    /// An object in a cluster that was adopted.
+    #[error("take away {object}: {message}")]
+    Cluster {
+        /// `kind/namespace/name`.
+        object: String,
+        /// Why not.
+        message: String,
+    },
 }
 
 /// Something that exists outside the run folder.
@@ -87,18 +98,28 @@ pub enum Resource {
         /// The image of a container that can take them away.
         image: String,
     },
+    /// An object in a cluster that was adopted.
+    ClusterObject {
+        /// Which cluster, without its credentials.
+        access: Access,
+        /// Whose label it must carry to be taken away.
+        run: String,
+        /// Which object.
+        object: ObjectId,
+    },
 }
 
 impl Resource {
-    /// Whether Docker holds it.
-    pub fn is_in_docker(&self) -> bool {
+    /// Whether it may come into being after whoever asked for it is gone: Docker and an API finish what they were asked.
+    pub fn may_come_late(&self) -> bool {
         match self {
             Resource::RefnetLab { .. } | Resource::Folder { .. } => false,
             Resource::DockerNetwork { .. }
             | Resource::DockerContainer { .. }
             | Resource::DockerImage { .. }
             | Resource::KindCluster { .. }
-            | Resource::NodeStores { .. } => true,
+            | Resource::NodeStores { .. }
+            | Resource::ClusterObject { .. } => true,
         }
     }
 }
@@ -211,7 +232,45 @@ pub fn remove(resource: &Resource) -> Result<(), LedgerError> {
         Resource::NodeStores { volume, cluster, image } => {
             Ok(docker::blocking(async |engine| layers::remove_copies(&engine, volume, cluster, image).await)?)
         }
+        Resource::ClusterObject { access, run, object } => {
+            let left = adopted::remove(access, run, std::slice::from_ref(object));
+            left.into_iter().next().map_or(Ok(()), |left| Err(still_there(left)))
+        }
     }
+}
+
+/// Takes resources away, each whatever came of those before; objects of one cluster go together, because their ends take time.
+pub fn remove_all(resources: Vec<Resource>) -> Vec<(Resource, Result<(), LedgerError>)> {
+    let mut clusters: Vec<((Access, String), Vec<ObjectId>)> = Vec::new();
+    let mut done = Vec::new();
+    for resource in resources {
+        match resource {
+            Resource::ClusterObject { access, run, object } => {
+                let cluster = (access, run);
+                match clusters.iter_mut().find(|(known, _)| *known == cluster) {
+                    Some((_, objects)) => objects.push(object),
+                    None => clusters.push((cluster, vec![object])),
+                }
+            }
+            other => {
+                let removed = remove(&other);
+                done.push((other, removed));
+            }
+        }
+    }
+    for ((access, run), objects) in clusters {
+        let mut left = adopted::remove(&access, &run, &objects);
+        done.extend(objects.into_iter().map(|object| {
+            let at = left.iter().position(|(one, _)| *one == object);
+            let outcome = at.map_or(Ok(()), |at| Err(still_there(left.swap_remove(at))));
+            (Resource::ClusterObject { access: access.clone(), run: run.clone(), object }, outcome)
+        }));
+    }
+    done
+}
+
+fn still_there((object, message): (ObjectId, String)) -> LedgerError {
+    LedgerError::Cluster { object: object.to_string(), message }
 }
 
 fn remove_refnet_lab(folder: &Path) -> Result<(), LedgerError> {

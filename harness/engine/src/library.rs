@@ -108,6 +108,8 @@ pub struct Ask<'a> {
     pub cilium: Option<&'a str>,
     /// Why the provider is not there; empty = it is.
     pub unavailable: &'a [String],
+    /// What the provider was found to be able to do; absent = what every one of its name can.
+    pub found: Option<&'a Capability>,
 }
 
 impl Library {
@@ -212,7 +214,7 @@ impl Library {
     /// See [`LibraryError`].
     pub fn plan(&self, entry: &Entry, ask: &Ask<'_>) -> Result<Plan, LibraryError> {
         let known = ["refnet", "kind", "kubeconfig"];
-        let Some(provider) = Capability::named(ask.provider) else {
+        let Some(provider) = ask.found.cloned().or_else(|| Capability::named(ask.provider)) else {
             let hint = hint(ask.provider, known, "providers are refnet, kind and kubeconfig");
             return Err(LibraryError::NoProvider { name: ask.provider.to_owned(), hint });
         };

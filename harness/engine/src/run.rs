@@ -222,9 +222,8 @@ fn clean_up(ledger: &Ledger, fail: &dyn Fn(Trouble)) {
         Ok(left) => left,
         Err(error) => return fail(ProviderError::from(error).trouble("take away what was made")),
     };
-    for resource in left {
-        let removed = crate::ledger::remove(&resource).and_then(|()| ledger.write(&crate::ledger::Line::Gone(resource)));
-        if let Err(error) = removed {
+    for (resource, removed) in crate::ledger::remove_all(left) {
+        if let Err(error) = removed.and_then(|()| ledger.write(&crate::ledger::Line::Gone(resource))) {
             fail(ProviderError::from(error).trouble("take away what was made"));
         }
     }
@@ -244,6 +243,10 @@ fn set_scene(plan: &Arc<Plan>, recorder: &Arc<Recorder>, lab: Lab, hooks: RunHoo
     };
     recorder.record(None, Fact::Certs(certs.facts()));
     let cluster = Cluster::new(client, Duration::from_millis(plan.budgets.api_ms));
+    let cluster = match lab.claim() {
+        Some(claim) => cluster.claiming(claim),
+        None => cluster,
+    };
     Ok(Box::new(Scene::new(Arc::clone(plan), Arc::clone(recorder), lab, cluster, certs, hooks)))
 }
 
@@ -337,7 +340,7 @@ fn lab_trouble(operation: &str, message: String) -> Trouble {
 /// Objects (Secrets redacted) and logs, for readers.
 async fn gather(scene: &Scene) {
     let limit = Duration::from_millis(scene.plan.budgets.api_ms);
-    let objects = collect::objects(scene.cluster.client(), &collect::Namespaces::All, limit).await;
+    let objects = collect::objects(scene.cluster.client(), &scene.lab.namespaces(), limit).await;
     let text = serde_json::to_string_pretty(&objects.by_kind).unwrap_or_default();
     let blobs = scene.recorder.blob("objects.json", text.as_bytes());
     scene.recorder.record_with(None, Fact::Collected { what: "objects of the API".into() }, blobs);

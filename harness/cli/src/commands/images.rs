@@ -1,12 +1,14 @@
 //! `plumb images`: which images labs with real Cilium run with, and a folder of archives with them for machines without a way out.
 
 use std::collections::BTreeSet;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
+use anyhow::Context as _;
 use plumb_core::images::Image;
 use plumb_core::profile::Profile;
 use plumb_core::values::merge;
-use plumb_engine::docker::Engine;
+use plumb_engine::agent_program;
+use plumb_engine::docker::{Engine, agent_layer, image_archive};
 use plumb_engine::library::Library;
 use plumb_engine::parts::{Given, images};
 use plumb_engine::provider::kind::layers;
@@ -22,6 +24,7 @@ pub(crate) fn images(scenarios: Option<&Path>, asked: &Images) -> anyhow::Result
         match &asked.action {
             ImagesAction::List(of) => list(scenarios, of).await,
             ImagesAction::Save { folder, of } => save(scenarios, folder, of).await,
+            ImagesAction::Agent { file, name, agent } => save_agent(file, name, agent.clone()),
             ImagesAction::Load { folder } => load(folder).await,
             ImagesAction::Forget => forget().await,
         }
@@ -54,6 +57,16 @@ async fn save(scenarios: Option<&Path>, folder: &Path, of: &ImagesOf) -> anyhow:
         output::note(&format!("and --node-image {}", node.reference));
     }
     Ok(if images.is_empty() { Exit::NothingRan } else { Exit::Pass })
+}
+
+fn save_agent(file: &Path, name: &str, agent: Option<PathBuf>) -> anyhow::Result<Exit> {
+    let given = Given { agent, ..Given::default() }.or(Given::from_env());
+    let agent = agent_program::find(&given)?;
+    let archive = image_archive(name, &agent_layer(&agent.bytes));
+    std::fs::write(file, archive).with_context(|| format!("write {}", file.display()))?;
+    output::say(&format!("{}: {name}", file.display()));
+    output::note(&format!("load it with `docker load -i {}`, push it, then --agent-image {name}", file.display()));
+    Ok(Exit::Pass)
 }
 
 async fn load(folder: &Path) -> anyhow::Result<Exit> {

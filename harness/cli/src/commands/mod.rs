@@ -18,6 +18,8 @@ pub(crate) mod list;
 
 pub(crate) mod report;
 
+pub(crate) mod rights;
+
 pub(crate) mod run;
 
 pub(crate) mod schema;

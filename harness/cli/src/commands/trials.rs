@@ -99,7 +99,7 @@ pub(super) fn together(mistakes: Vec<String>) -> anyhow::Result<()> {
 pub(super) fn plans(library: &Library, entries: &[Entry], choice: &Choice, fault: Option<&str>) -> anyhow::Result<Vec<Plan>> {
     let given = choice.parts.given();
     let values = values(&given, &choice.set)?;
-    let unavailable = provider::unavailable(&choice.provider, &given);
+    let found = provider::find(&choice.provider, &given)?;
     let (mut plans, mut mistakes) = (Vec::new(), Vec::new());
     for entry in entries {
         let ask = Ask {
@@ -109,7 +109,8 @@ pub(super) fn plans(library: &Library, entries: &[Entry], choice: &Choice, fault
             seed: choice.seed,
             values: values.clone(),
             cilium: given.cilium_version.as_deref(),
-            unavailable: &unavailable,
+            unavailable: &found.unavailable,
+            found: found.capability.as_ref(),
         };
         match library.plan(entry, &ask) {
             Ok(plan) => plans.push(plan),

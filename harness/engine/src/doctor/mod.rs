@@ -11,6 +11,7 @@ mod parts;
 use serde::Serialize;
 
 use crate::parts::Given;
+use crate::provider;
 
 /// Name of the finding that decides whether anything can run at all.
 pub const REFERENCE_NETWORK: &str = "reference network";
@@ -89,7 +90,33 @@ pub fn examine(given: &Given) -> Vec<Finding> {
     findings.extend(kernel::read().judge());
     findings.extend(docker::judge(&engine));
     findings.extend(parts::read(given, &engine).judge());
+    findings.extend(cluster(given));
     findings
+}
+
+/// The cluster that runs already, where one was named: nobody else's is asked.
+fn cluster(given: &Given) -> Option<Finding> {
+    const WHAT: &str = "cluster that runs";
+    const STOPS: &str = "every scenario on kubeconfig";
+    if given.kubeconfig.is_none() && given.context.is_none() && given.agent_image.is_none() {
+        return None;
+    }
+    Some(match provider::find("kubeconfig", given) {
+        Err(unfit) => {
+            let (seen, cure) = cure_of(&unfit, "`plumb run --help` names the options of a cluster that runs");
+            Finding::lacking(WHAT, seen, STOPS, cure)
+        }
+        Ok(found) if !found.unavailable.is_empty() => {
+            Finding::lacking(WHAT, found.unavailable.join("; "), STOPS, "give --kubeconfig, --context and --agent-image")
+        }
+        Ok(found) => match found.capability.and_then(|capability| capability.running) {
+            Some(running) if running.troubles.is_empty() => Finding::there(WHAT, running.system),
+            running => {
+                let troubles = running.map(|running| running.troubles.join("; ")).unwrap_or_default();
+                Finding::lacking(WHAT, troubles, STOPS, "wait until the cluster is at rest: `cilium status --wait`")
+            }
+        },
+    })
 }
 
 fn reference_network() -> Finding {

@@ -4,6 +4,7 @@
 //! there says why.
 
 pub mod kind;
+pub mod kubeconfig;
 pub mod refnet;
 
 use std::collections::BTreeMap;
@@ -32,6 +33,9 @@ pub enum ProviderError {
     /// A cluster made by kind was not made or not asked.
     #[error(transparent)]
     Kind(Box<kind::KindError>),
+    /// A cluster that runs was not adopted or not asked.
+    #[error(transparent)]
+    Kubeconfig(Box<kubeconfig::AdoptError>),
     /// The ledger could not be written, or what it claims not be taken away.
     #[error(transparent)]
     Ledger(#[from] crate::ledger::LedgerError),
@@ -55,6 +59,12 @@ impl From<kind::KindError> for ProviderError {
     }
 }
 
+impl From<kubeconfig::AdoptError> for ProviderError {
+    fn from(error: kubeconfig::AdoptError) -> ProviderError {
+        ProviderError::Kubeconfig(Box::new(error))
+    }
+}
+
 impl ProviderError {
     /// As evidence.
     pub fn trouble(&self, operation: &str) -> Trouble {
@@ -63,12 +73,44 @@ impl ProviderError {
             ProviderError::Ledger(_) | ProviderError::Janitor(_) | ProviderError::Absent(_) => Whose::Environment,
             ProviderError::Refnet(_) | ProviderError::Late(_) => Whose::Lab,
             ProviderError::Kind(error) => error.whose(),
+            ProviderError::Kubeconfig(error) => error.whose(),
         };
         Trouble { whose, operation: operation.to_owned(), message: crate::cluster::chain(self) }
     }
 }
 
-/// Whether a provider is there, with the parts that are given. It is really tried; an empty answer means yes.
+/// What was found of a provider.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Found {
+    /// What it can do; `None` = there is no provider of this name.
+    pub capability: Option<Capability>,
+    /// Why it is not there; empty = it is.
+    pub unavailable: Vec<String>,
+}
+
+/// A provider that was asked for and cannot be used, though it is not merely absent.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Unfit {
+    /// What was given is wrong.
+    #[error("{0}")]
+    Mistake(String),
+    /// What was given is right, and does not answer or does not let us.
+    #[error("{0}")]
+    Trouble(String),
+}
+
+/// Looks for a provider with the parts that are given. It is really tried.
+///
+/// # Errors
+/// See [`Unfit`].
+pub fn find(provider: &str, given: &Given) -> Result<Found, Unfit> {
+    match provider {
+        "kubeconfig" => kubeconfig::find(given),
+        other => Ok(Found { capability: capability(other), unavailable: unavailable(other, given) }),
+    }
+}
+
+/// Why a provider is not there, with the parts that are given. It is really tried; an empty answer means that it is.
 pub fn unavailable(provider: &str, given: &Given) -> Vec<String> {
     match provider {
         "refnet" => match plumb_refnet::lab::availability() {
@@ -76,9 +118,28 @@ pub fn unavailable(provider: &str, given: &Given) -> Vec<String> {
             Err(missing) => vec![format!("refnet is not there: {}; to change that: {}", missing.what, missing.cure)],
         },
         "kind" => kind::unavailable(given),
-        "kubeconfig" => vec!["kubeconfig is not there: this version has no kubeconfig provider yet (it comes after kind, issue 4)".into()],
+        "kubeconfig" => match kubeconfig::find(given) {
+            Ok(found) => found.unavailable,
+            Err(unfit) => vec![format!("kubeconfig is not there: failed to {}", one_line(&unfit.to_string()))],
+        },
         other => vec![format!("{other} is no provider: expected one of {}", PROVIDERS.join(", "))],
     }
+}
+
+fn one_line(reason: &str) -> String {
+    reason.replace("\nhint: ", "; ").replace('\n', " ")
+}
+
+/// Does something asynchronous for somebody who is not, on a thread of its own: the caller may be in a runtime already.
+fn waited_for<T: Send, F: Future<Output = T>>(work: impl FnOnce() -> F + Send) -> T {
+    let run = || {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+        runtime.expect("the kernel gives a thread an epoll descriptor").block_on(work())
+    };
+    std::thread::scope(|scope| match scope.spawn(run).join() {
+        Ok(done) => done,
+        Err(panic) => std::panic::resume_unwind(panic),
+    })
 }
 
 /// What a provider can do.
@@ -88,7 +149,9 @@ pub fn capability(provider: &str) -> Option<Capability> {
 
 /// What can still be read of a lab that a ledger claims and nobody holds, by name: before it is taken away.
 pub async fn salvage(ledger: &std::path::Path) -> BTreeMap<String, String> {
-    kind::salvage(ledger).await
+    let mut texts = kind::salvage(ledger).await;
+    texts.extend(kubeconfig::salvage(ledger).await);
+    texts
 }
 
 /// A lab that runs.
@@ -97,6 +160,8 @@ pub enum Lab {
     Refnet(Box<refnet::RefnetLab>),
     /// A cluster made by kind.
     Kind(Box<kind::KindLab>),
+    /// A cluster that was found.
+    Kubeconfig(Box<kubeconfig::KubeconfigLab>),
 }
 
 /// A place a program can run in, as the lab knows it.
@@ -138,6 +203,10 @@ impl Lab {
                 Ok(Lab::Refnet(Box::new(made.map_err(|_| ProviderError::Late(limit))??)))
             }
             "kind" => Ok(Lab::Kind(Box::new(Box::pin(kind::KindLab::make(plan, run, setup, ledger, limit)).await?))),
+            "kubeconfig" => {
+                let made = Box::pin(kubeconfig::KubeconfigLab::make(plan, run, setup, ledger, limit));
+                Ok(Lab::Kubeconfig(Box::new(made.await?)))
+            }
             other => Err(ProviderError::Absent(unavailable(other, &setup.given).join("; "))),
         }
     }
@@ -150,6 +219,7 @@ impl Lab {
         match self {
             Lab::Refnet(lab) => lab.client(),
             Lab::Kind(lab) => Ok(lab.client()),
+            Lab::Kubeconfig(lab) => Ok(lab.client()),
         }
     }
 
@@ -158,6 +228,7 @@ impl Lab {
         match self {
             Lab::Refnet(lab) => lab.facts(),
             Lab::Kind(lab) => lab.facts(),
+            Lab::Kubeconfig(lab) => lab.facts(),
         }
     }
 
@@ -169,6 +240,7 @@ impl Lab {
         match self {
             Lab::Refnet(lab) => lab.agent(place).await,
             Lab::Kind(lab) => lab.agent(place).await,
+            Lab::Kubeconfig(lab) => lab.agent(place).await,
         }
     }
 
@@ -180,6 +252,7 @@ impl Lab {
         match self {
             Lab::Refnet(lab) => lab.node(node, action).await,
             Lab::Kind(lab) => lab.node(node, action).await,
+            Lab::Kubeconfig(_) => Err(ProviderError::Plan(format!("node {node} is somebody's: nothing is done to it"))),
         }
     }
 
@@ -188,6 +261,7 @@ impl Lab {
         match self {
             Lab::Refnet(lab) => lab.virtual_address(network, n),
             Lab::Kind(lab) => lab.virtual_address(network, n),
+            Lab::Kubeconfig(_) => None,
         }
     }
 
@@ -196,6 +270,7 @@ impl Lab {
         match self {
             Lab::Refnet(_) => refnet::AGENT_IMAGE,
             Lab::Kind(lab) => lab.agent_image(),
+            Lab::Kubeconfig(lab) => lab.agent_image(),
         }
     }
 
@@ -207,14 +282,31 @@ impl Lab {
         match self {
             Lab::Refnet(lab) => lab.collect().await,
             Lab::Kind(lab) => Ok(lab.collect().await),
+            Lab::Kubeconfig(lab) => Ok(lab.collect().await),
         }
     }
 
     /// Cilium as this program installed it, where it may upgrade or restart it.
     pub fn installation(&self) -> Option<crate::cilium::Installation> {
         match self {
-            Lab::Refnet(_) => None,
+            Lab::Refnet(_) | Lab::Kubeconfig(_) => None,
             Lab::Kind(lab) => Some(lab.installation()),
+        }
+    }
+
+    /// The run's claim, where the cluster is somebody's and only what the run made may be changed.
+    pub fn claim(&self) -> Option<crate::cluster::Claim> {
+        match self {
+            Lab::Refnet(_) | Lab::Kind(_) => None,
+            Lab::Kubeconfig(lab) => Some(lab.claim()),
+        }
+    }
+
+    /// Namespaces whose objects are gathered as evidence.
+    pub fn namespaces(&self) -> crate::cluster::collect::Namespaces {
+        match self {
+            Lab::Refnet(_) | Lab::Kind(_) => crate::cluster::collect::Namespaces::All,
+            Lab::Kubeconfig(lab) => lab.namespaces(),
         }
     }
 
@@ -223,6 +315,7 @@ impl Lab {
         match self {
             Lab::Refnet(lab) => lab.entrance(),
             Lab::Kind(lab) => lab.entrance(),
+            Lab::Kubeconfig(lab) => lab.entrance(),
         }
     }
 
@@ -234,6 +327,7 @@ impl Lab {
         match self {
             Lab::Refnet(lab) => lab.close(ledger).await,
             Lab::Kind(lab) => lab.close(ledger).await,
+            Lab::Kubeconfig(lab) => lab.close(ledger).await,
         }
     }
 }

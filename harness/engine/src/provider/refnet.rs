@@ -120,7 +120,10 @@ fn gone(resource: &Resource, ledger: &Ledger) -> Result<(), ProviderError> {
 }
 
 /// The lab a plan asks for, and the definitions it cannot serve.
-fn spec(plan: &Plan) -> Result<(LabSpec, Vec<String>), ProviderError> {
+///
+/// # Errors
+/// The plan asks for what there is not.
+pub fn spec(plan: &Plan) -> Result<(LabSpec, Vec<String>), ProviderError> {
     let lab = &plan.scenario.lab;
     let faults: FaultSet = match &plan.fault {
         Some(name) => [name.parse::<Fault>().map_err(|error| ProviderError::Plan(error.to_string()))?].into_iter().collect(),

@@ -1,0 +1,239 @@
+//! A cluster that already runs, adopted: `plumb run --provider kubeconfig` against a reference lab that is somebody else's. Green, red,
+//! skipped with reasons, killed, refused; and each time nothing of ours is left and nothing of theirs is changed.
+
+#![allow(clippy::unwrap_used, reason = "a test program")]
+
+mod lab;
+
+use std::path::PathBuf;
+use std::process::{Command, ExitCode, Stdio};
+use std::time::{Duration, Instant};
+
+use lab::{Lab, holds};
+use libtest_mimic::{Arguments, Completion, Failed, Trial};
+use plumb_engine::cluster::{ResourceRef, manifest};
+use plumb_engine::parts::Given;
+use plumb_engine::provider;
+use serde_json::json;
+
+/// The scenario that needs neither a client nor a second network.
+const SCENARIO: &str = "encrypt-pods-only";
+/// How long anything here may take on a busy machine.
+const LIMIT: Duration = Duration::from_secs(120);
+
+fn main() -> ExitCode {
+    if let Some(code) = plumb_engine::entry::dispatch() {
+        return code;
+    }
+    let mut args = Arguments::from_args();
+    args.test_threads.get_or_insert(2);
+    let trials = vec![
+        Trial::ignorable_test("an_adopted_cluster_shows_its_promise_and_is_left_as_it_was", || here(green)),
+        Trial::ignorable_test("an_adopted_cluster_that_leaks_is_red", || here(red)),
+        Trial::ignorable_test("what_it_cannot_do_or_is_not_is_skipped_with_the_reason", || here(skipped)),
+        Trial::ignorable_test("an_owner_that_is_killed_leaves_no_object", || here(killed)),
+        Trial::ignorable_test("a_name_that_is_taken_is_named_and_stays_its_owners", || here(taken)),
+        Trial::ignorable_test("a_cluster_that_cannot_be_reached_is_named_with_its_cure", || here(unreachable)),
+        Trial::ignorable_test("sweep_looks_into_a_cluster_only_when_told_to", || here(swept)),
+    ];
+    libtest_mimic::run(&args, trials).exit_code()
+}
+
+fn here(test: fn()) -> Result<Completion, Failed> {
+    let missing = provider::unavailable("refnet", &Given::default());
+    if !missing.is_empty() {
+        return Ok(Completion::ignored_with(missing.join("; ")));
+    }
+    test();
+    Ok(Completion::Completed)
+}
+
+/// `plumb` that has ended.
+#[derive(Debug)]
+struct Ended {
+    code: i32,
+    out: String,
+    err: String,
+}
+
+impl Ended {
+    fn says(&self, code: i32, texts: &[&str]) {
+        assert_eq!(self.code, code, "{}{}", self.out, self.err);
+        for text in texts {
+            assert!(self.out.contains(text) || self.err.contains(text), "`{text}` is not in:\n{}{}", self.out, self.err);
+        }
+    }
+}
+
+fn command(lab: &Lab, words: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_plumb"));
+    command.args(words).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let ours = std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("PLUMB_") || name == "KUBECONFIG");
+    for (name, _) in ours {
+        command.env_remove(name);
+    }
+    command.env("HOME", lab.folder.path());
+    command
+}
+
+fn plumb(lab: &Lab, words: &[&str]) -> Ended {
+    let output = command(lab, words).output().unwrap();
+    let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
+    Ended { code: output.status.code().unwrap_or(-1), out: text(output.stdout), err: text(output.stderr) }
+}
+
+/// `plumb run` of a scenario in the cluster.
+fn words<'a>(lab: &'a Lab, scenario: &'a str, out: &'a PathBuf) -> Vec<&'a str> {
+    let kubeconfig = lab.kubeconfig.to_str().unwrap();
+    let fixed = ["run", scenario, "--provider", "kubeconfig", "--kubeconfig", kubeconfig, "--agent-image", "plumb-agent", "--out"];
+    fixed.into_iter().chain([out.to_str().unwrap()]).collect()
+}
+
+fn run(lab: &Lab, scenario: &str) -> Ended {
+    let out = lab.out();
+    plumb(lab, &words(lab, scenario, &out))
+}
+
+fn only_run(lab: &Lab) -> PathBuf {
+    let runs: Vec<PathBuf> = std::fs::read_dir(lab.out()).unwrap().map(|entry| entry.unwrap().path()).collect();
+    assert_eq!(runs.len(), 1, "{runs:?}");
+    runs[0].clone()
+}
+
+fn green() {
+    let lab = Lab::start(SCENARIO, None);
+    // What its owner has there, in a place the run looks into.
+    let secret = json!({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "theirs", "namespace": "default"},
+        "stringData": {"password": "hunter2-of-the-owner"}});
+    lab.owner_applies(secret);
+    let ended = run(&lab, SCENARIO);
+    ended.says(0, &["found, not made: reference network (not Cilium)", "12 checks"]);
+    assert!(ended.out.starts_with("REFERENCE NETWORK, NOT CILIUM: "), "{}", ended.out);
+    assert_eq!(lab.left(), Vec::<String>::new());
+    let run = only_run(&lab);
+    let ledger = std::fs::read_to_string(run.join("ledger.jsonl")).unwrap();
+    for object in ["\"name\":\"plumbline\"", "\"name\":\"plumb-agent\"", "\"name\":\"pod-a\""] {
+        let lines: Vec<&str> = ledger.lines().filter(|line| line.contains(object)).collect();
+        assert!(lines.first().is_some_and(|line| line.contains("making")) && lines.last().unwrap().contains("gone"), "{object}: {ledger}");
+    }
+    // Objects and logs are there, the owner's secrets and the credentials are not.
+    let objects = std::fs::read_to_string(run.join("blobs/objects.json")).unwrap();
+    assert!(objects.contains("pod-a") && objects.contains("plumb-agent"), "{objects}");
+    let kubeconfig = std::fs::read_to_string(&lab.kubeconfig).unwrap();
+    let key = kubeconfig.lines().find_map(|line| line.trim().strip_prefix("client-key-data: ")).unwrap().to_owned();
+    for hidden in ["hunter2", "aHVudGVyMi1vZi10aGUtb3duZXI", key.as_str()] {
+        assert_eq!(holds(&run, hidden), None);
+    }
+    assert_eq!(plumb_engine::redact::leaks(&run).unwrap(), Vec::<PathBuf>::new());
+    let judged = plumb(&lab, &["judge", run.to_str().unwrap()]);
+    judged.says(0, &[]);
+    assert_eq!(judged.out, std::fs::read_to_string(run.join("verdict.json")).unwrap());
+}
+
+fn red() {
+    let lab = Lab::start(SCENARIO, Some("encryption-off"));
+    let ended = run(&lab, SCENARIO);
+    ended.says(1, &["REFERENCE NETWORK, NOT CILIUM", "FAIL    pod-pod-hidden-at-worker"]);
+    assert_eq!(lab.left(), Vec::<String>::new());
+}
+
+fn skipped() {
+    // It was made with node encryption.
+    let lab = Lab::start("encrypt-matrix", None);
+    run(&lab, SCENARIO).says(4, &["skipped kubeconfig::encrypt-pods-only", "encryption.nodeEncryption=false is not in force: it is true"]);
+    run(&lab, "weights-90-10").says(4, &["kubeconfig has no outside client"]);
+    run(&lab, "l2-failover").says(4, &["kubeconfig has no second network", "kubeconfig has no way to stop a node"]);
+    let kubeconfig = lab.kubeconfig.to_str().unwrap();
+    let asked = ["run", SCENARIO, "--provider", "kubeconfig"];
+    plumb(&lab, &[&asked[..], &["--kubeconfig", kubeconfig]].concat()).says(4, &["no image of the agent was given (--agent-image"]);
+    plumb(&lab, &[&asked[..], &["--agent-image", "x"]].concat()).says(4, &["there is no kubeconfig", "--kubeconfig"]);
+    assert!(!lab.out().exists(), "a run folder though nothing ran");
+    assert_eq!(lab.left(), Vec::<String>::new());
+}
+
+fn killed() {
+    let lab = Lab::start(SCENARIO, None);
+    let out = lab.out();
+    let mut child = command(&lab, &words(&lab, SCENARIO, &out)).spawn().unwrap();
+    // Its agents are there, its backends are coming.
+    until("the backends", || lab.left().iter().any(|object| object == "deployment pod-a"));
+    child.kill().unwrap();
+    child.wait().unwrap();
+    until("the end of every object", || lab.left().is_empty());
+    // What was asked of the API a moment before the end may come after it; the janitor looks for that, too.
+    let ledger = only_run(&lab).join("ledger.jsonl");
+    assert!(!plumb_engine::ledger::outstanding(&ledger).unwrap().is_empty(), "it was killed after its end");
+}
+
+fn until(what: &str, mut look: impl FnMut() -> bool) {
+    let began = Instant::now();
+    while !look() {
+        assert!(began.elapsed() < LIMIT, "{what}: not within {} s", LIMIT.as_secs());
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}
+
+fn taken() {
+    let lab = Lab::start(SCENARIO, None);
+    lab.owner_applies(json!({"apiVersion": "v1", "kind": "Service", "metadata": {"name": "pod-a", "namespace": "default"},
+        "spec": {"selector": {"app": "theirs"}, "ports": [{"port": 1234}]}}));
+    let ended = run(&lab, SCENARIO);
+    ended.says(2, &["service/default/pod-a: it is there already and not this run's", "take it away or rename it yourself"]);
+    assert_eq!(lab.left(), Vec::<String>::new());
+    let service = lab.with(async |cluster| cluster.read(&ResourceRef::parse("service/pod-a").unwrap()).await).unwrap().unwrap();
+    assert_eq!((&service["spec"]["ports"][0]["port"], &service["spec"]["selector"]["app"]), (&json!(1234), &json!("theirs")));
+    // The place of the agents as well.
+    lab.owner_applies(json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "plumbline"}}));
+    run(&lab, SCENARIO).says(2, &["namespace/plumbline: it is there already and not this run's"]);
+    assert_eq!(lab.left(), ["namespace plumbline"]);
+}
+
+fn unreachable() {
+    let lab = Lab::start(SCENARIO, None);
+    let kubeconfig = lab.kubeconfig.to_str().unwrap();
+    let asked = |kubeconfig: &str, more: &[&str]| {
+        let words = ["run", SCENARIO, "--provider", "kubeconfig", "--agent-image", "plumb-agent", "--kubeconfig", kubeconfig];
+        plumb(&lab, &[&words[..], more].concat())
+    };
+    asked(kubeconfig, &["--context", "refnett"]).says(3, &["find the context `refnett`", "did you mean `refnet`?"]);
+    asked("/nowhere/kubeconfig", &[]).says(3, &["read the kubeconfig /nowhere/kubeconfig", "--kubeconfig"]);
+    let text = std::fs::read_to_string(kubeconfig).unwrap();
+    let other = lab.folder.path().join("other");
+    let port: String = text.lines().find_map(|line| line.trim().strip_prefix("server: https://127.0.0.1:")).unwrap().to_owned();
+    // A port nobody has: it was ours and is given back.
+    let dead = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    std::fs::write(&other, text.replace(&format!("127.0.0.1:{port}"), &format!("127.0.0.1:{dead}"))).unwrap();
+    asked(other.to_str().unwrap(), &[])
+        .says(2, &["reach the API at https://127.0.0.1", "context refnet", "kubectl --context refnet get nodes"]);
+    // A cluster that was made anew: the authority in the kubeconfig is not its own.
+    let stranger = Lab::start(SCENARIO, None);
+    let theirs = std::fs::read_to_string(&stranger.kubeconfig).unwrap();
+    let authority = |text: &str| text.lines().find(|line| line.contains("certificate-authority-data")).unwrap().to_owned();
+    std::fs::write(&other, text.replace(&authority(&text), &authority(&theirs))).unwrap();
+    asked(other.to_str().unwrap(), &[]).says(2, &["reach the API at", "not by the authority of this kubeconfig"]);
+    assert_eq!(lab.left(), Vec::<String>::new());
+}
+
+fn swept() {
+    let lab = Lab::start(SCENARIO, None);
+    let object = |name: &str, owner: &str, expires: &str| {
+        let labels = json!({"plumbline.owner": owner, "plumbline.expires": expires});
+        let map = json!({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": name, "namespace": "default", "labels": labels}});
+        manifest(map, &format!("run-of-{name}")).unwrap()
+    };
+    lab.with(async |cluster| {
+        cluster.apply(&object("dead", "1.1.abcdef012345", "1000")).await.unwrap();
+        cluster.apply(&object("elsewhere", "1.1.abcdef012345", "99999999999")).await.unwrap();
+    });
+    lab.owner_applies(json!({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "theirs", "namespace": "default"}}));
+    let all = ["secret dead".to_owned(), "secret elsewhere".to_owned()];
+    plumb(&lab, &["sweep"]).says(0, &["no cluster that runs was looked into; --cluster"]);
+    assert_eq!(lab.left(), all);
+    let kubeconfig = lab.kubeconfig.to_str().unwrap();
+    plumb(&lab, &["sweep", "--kubeconfig", kubeconfig]).says(3, &["--cluster"]);
+    let ended = plumb(&lab, &["sweep", "--cluster", "--kubeconfig", kubeconfig]);
+    ended.says(0, &["looked into context refnet of", "secret/default/dead of run run-of-dead: removed", "objects of run run-of-elsewhere"]);
+    assert_eq!(lab.left(), all[1..]);
+    let theirs = lab.with(async |cluster| cluster.read(&ResourceRef::parse("secret/theirs").unwrap()).await).unwrap();
+    assert!(theirs.is_some());
+}

@@ -1,0 +1,327 @@
+//! A cluster that already runs, adopted through a kubeconfig and never made or taken away. What a run makes in it is in the ledger first
+//! and goes with the run; what somebody else made is neither changed nor deleted.
+
+pub mod access;
+mod agents;
+pub mod rights;
+pub mod survey;
+pub mod sweep;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures::future::try_join_all;
+use kube::Client;
+use plumb_core::capability::Capability;
+use plumb_core::evidence::{LabFacts, NodeFacts, Whose};
+use plumb_core::plan::Plan;
+
+use self::access::{Access, AccessError};
+use self::agents::AgentError;
+use self::sweep::Owner;
+use super::kind::lease::{self, Lease, LeaseError};
+use super::{Found, Place, ProviderError, Unfit};
+use crate::clock;
+use crate::cluster::collect::{self, Namespaces};
+use crate::cluster::facts::{self, Facts};
+use crate::cluster::{ApiError, Claim, Cluster, Manifest, ObjectId};
+use crate::folder::RunFolder;
+use crate::ledger::{self, Ledger, LedgerError, Line, Resource};
+use crate::parts::Given;
+use crate::run::{Cleanup, Setup};
+use crate::session::Session;
+
+/// The namespace of the agents. There is one of it, so whoever has it has the cluster to themselves: scenarios use fixed names.
+pub const NAMESPACE: &str = "plumbline";
+/// Namespaces that are looked into for evidence beside the run's own.
+const SHARED: [&str; 2] = ["default", "kube-system"];
+/// Limit for one call while a cluster is looked at.
+const CALL: Duration = Duration::from_secs(15);
+/// Limit for the agents to run: an image may be pulled in this time.
+const AGENTS: Duration = Duration::from_secs(180);
+/// How long a lab that is kept on purpose is somebody's.
+const KEPT: Duration = Duration::from_secs(7 * 24 * 3600);
+
+/// The cluster was not adopted, or not asked.
+#[derive(Debug, thiserror::Error)]
+pub enum AdoptError {
+    /// It cannot be reached.
+    #[error(transparent)]
+    Access(#[from] AccessError),
+    /// Its API.
+    #[error(transparent)]
+    Api(#[from] ApiError),
+    /// Its agents.
+    #[error(transparent)]
+    Agent(#[from] AgentError),
+    /// The right to be the only one of this machine in it.
+    #[error(transparent)]
+    Lease(#[from] LeaseError),
+    /// Its place in the cluster is taken.
+    #[error("{0}")]
+    InUse(String),
+    /// It is not as the plan was made for.
+    #[error("adopt the cluster: {0}")]
+    Changed(String),
+}
+
+impl AdoptError {
+    /// Whose trouble it is. The cluster is the user's, so what it lacks is the environment's.
+    pub fn whose(&self) -> Whose {
+        match self {
+            AdoptError::Agent(AgentError::Session(_)) | AdoptError::Api(ApiError::Call { .. }) => Whose::Lab,
+            _ => Whose::Environment,
+        }
+    }
+}
+
+/// Looks at the cluster that is meant. It is really asked, unless something that is needed was not given: then nobody is troubled.
+///
+/// # Errors
+/// What was given cannot be used, or the cluster does not let it.
+pub(super) fn find(given: &Given) -> Result<Found, Unfit> {
+    let mut unavailable = Vec::new();
+    if given.agent_image.is_none() {
+        unavailable.push(
+            "no image of the agent was given (--agent-image, PLUMB_AGENT_IMAGE); make one with `plumb images agent FILE --name REFERENCE` and put it where the nodes can pull it"
+                .to_owned(),
+        );
+    }
+    let access = match Access::of(given) {
+        Ok(access) => Some(access),
+        Err(error @ AccessError::None { .. }) => {
+            unavailable.push(super::one_line(&error.to_string()));
+            None
+        }
+        Err(error) => return Err(unfit(error)),
+    };
+    let (true, Some(access)) = (unavailable.is_empty(), access) else {
+        let unavailable = unavailable.into_iter().map(|reason| format!("kubeconfig is not there: {reason}")).collect();
+        return Ok(Found { capability: Some(Capability::kubeconfig()), unavailable });
+    };
+    let facts = super::waited_for(|| look(&access))?;
+    Ok(Found { capability: Some(Capability::kubeconfig().adopting(survey::running(&facts))), unavailable })
+}
+
+fn unfit(error: AccessError) -> Unfit {
+    match error {
+        AccessError::Mistake(text) => Unfit::Mistake(text),
+        AccessError::None { .. } | AccessError::Trouble(_) => Unfit::Trouble(error.to_string()),
+    }
+}
+
+/// The facts of a cluster in which the account has the rights a run needs.
+async fn look(access: &Access) -> Result<Facts, Unfit> {
+    let client = access.reach().await.map_err(unfit)?;
+    let lacking = rights::lacking(&client).await.map_err(Unfit::Trouble)?;
+    if !lacking.is_empty() {
+        let list = lacking.join("\n  ");
+        return Err(Unfit::Trouble(format!(
+            "use {}: its account lacks these rights:\n  {list}\nhint: `plumb rights | kubectl apply -f -` makes a ClusterRole with all of them; bind the account to it",
+            access.shown()
+        )));
+    }
+    let operation = format!("look at the cluster of {}", access.shown());
+    facts::read(&client, CALL).await.map_err(|error| Unfit::Trouble(format!("{operation}: {error}")))
+}
+
+/// A cluster that was adopted, while a run uses it.
+pub struct KubeconfigLab {
+    client: Client,
+    claim: Claim,
+    facts: LabFacts,
+    /// The cluster as it was found, for readers.
+    found: String,
+    /// The agents' Pods by node.
+    pods: BTreeMap<String, String>,
+    image: String,
+    namespaces: BTreeSet<String>,
+    entrance: String,
+    /// Nobody else of this machine adopts it meanwhile.
+    _turn: Lease,
+}
+
+impl KubeconfigLab {
+    pub(super) async fn make(
+        plan: &Plan,
+        run: &RunFolder,
+        setup: &Setup,
+        ledger: &Ledger,
+        limit: Duration,
+    ) -> Result<KubeconfigLab, ProviderError> {
+        let access = Access::of(&setup.given).map_err(AdoptError::from)?;
+        let image = setup.given.agent_image.clone().ok_or_else(|| ProviderError::Absent("no image of the agent was given".into()))?;
+        crate::janitor::entrust(ledger.path())?;
+        let turn = take_turn(&access).await?;
+        let claim = claim(&access, plan, run, setup, ledger)?;
+        let adoption = Adoption { plan, run: run.id(), access: &access, image, claim, turn };
+        let adopting = Box::pin(adopt(adoption, limit));
+        tokio::time::timeout(limit, adopting).await.map_err(|_| ProviderError::Late(limit))?.map_err(ProviderError::from)
+    }
+
+    pub(super) fn client(&self) -> Client {
+        self.client.clone()
+    }
+
+    pub(super) fn claim(&self) -> Claim {
+        self.claim.clone()
+    }
+
+    pub(super) fn facts(&self) -> LabFacts {
+        self.facts.clone()
+    }
+
+    pub(super) async fn agent(&self, place: &Place) -> Result<Session, ProviderError> {
+        let vantage = place.to_string();
+        let missing = |what: String| ProviderError::from(AdoptError::Changed(what));
+        let (namespace, pod) = match place {
+            Place::Client => return Err(missing("it has no outside client".to_owned())),
+            Place::Node(name) => (NAMESPACE, self.pods.get(name).ok_or_else(|| missing(format!("no agent runs on node {name}")))?),
+            Place::Pod { namespace, name } => (namespace.as_str(), name),
+        };
+        Ok(agents::session(&self.client, namespace, pod, &vantage).await.map_err(AdoptError::from)?)
+    }
+
+    pub(super) fn agent_image(&self) -> &str {
+        &self.image
+    }
+
+    /// Namespaces the run has something to do with. Others are nobody's business.
+    pub(super) fn namespaces(&self) -> Namespaces {
+        Namespaces::Only(self.namespaces.clone())
+    }
+
+    pub(super) async fn collect(&self) -> BTreeMap<String, String> {
+        let own = |pod: &k8s_openapi::api::core::v1::Pod| {
+            let namespace = pod.metadata.namespace.as_deref().unwrap_or_default();
+            collect::is_cilium(pod) || (self.namespaces.contains(namespace) && collect::is_plumbline(pod))
+        };
+        let mut texts = collect::logs(&self.client, own, CALL).await.into_texts();
+        texts.insert("cluster".to_owned(), self.found.clone());
+        texts
+    }
+
+    pub(super) fn entrance(&self) -> String {
+        self.entrance.clone()
+    }
+
+    pub(super) async fn close(self, ledger: &Ledger) -> Result<(), ProviderError> {
+        Ok(take_away(ledger).await?)
+    }
+}
+
+/// Waits until nobody else of this machine uses the cluster. Another machine is met at the namespace.
+async fn take_turn(access: &Access) -> Result<Lease, ProviderError> {
+    let server = access.server().await.map_err(AdoptError::from)?;
+    let digest = ring::digest::digest(&ring::digest::SHA256, server.as_bytes());
+    let name: String = digest.as_ref()[..8].iter().map(|byte| format!("{byte:02x}")).collect();
+    let path = ledger::runtime_folder()?.join(format!("adopted-{name}"));
+    Ok(lease::take(&path).await.map_err(AdoptError::from)?)
+}
+
+/// The run's claim: labels that say whose an object is and until when, and the ledger it is entered in first.
+fn claim(access: &Access, plan: &Plan, run: &RunFolder, setup: &Setup, ledger: &Ledger) -> Result<Claim, LedgerError> {
+    let budgets = &plan.budgets;
+    let whole = Duration::from_millis(budgets.lab_ms + budgets.trial_ms + budgets.collect_ms + budgets.close_ms) + AGENTS;
+    let life = if setup.cleanup == Cleanup::Keep { KEPT } else { whole };
+    let owner = Owner::own(clock::unix_s().saturating_add(i64::try_from(life.as_secs()).unwrap_or(i64::MAX)));
+    let entries = Ledger::reopen(ledger.path())?;
+    let (access, id) = (access.clone(), run.id().to_owned());
+    let enter = move |object: &ObjectId| {
+        let resource = Resource::ClusterObject { access: access.clone(), run: id.clone(), object: object.clone() };
+        entries.write(&Line::Making(resource)).map_err(|error| error.to_string())
+    };
+    Ok(Claim::new(run.id(), owner.labels(), Arc::new(enter)))
+}
+
+/// Who adopts which cluster, by what right, and for what.
+struct Adoption<'a> {
+    plan: &'a Plan,
+    run: &'a str,
+    access: &'a Access,
+    image: String,
+    claim: Claim,
+    turn: Lease,
+}
+
+/// Puts the agents into the cluster and asks them for the nodes' links.
+async fn adopt(adoption: Adoption<'_>, limit: Duration) -> Result<KubeconfigLab, AdoptError> {
+    let Adoption { plan, run, access, image, claim, turn } = adoption;
+    let began = clock::monotonic_ns();
+    let client = access.reach().await?;
+    let facts = facts::read(&client, CALL).await?;
+    let (found, text) = (survey::running(&facts), format!("{facts:#?}\n"));
+    let planned = plan.adopted.as_ref().map(|adopted| adopted.system.as_str()).unwrap_or_default();
+    if found.system != planned || !found.troubles.is_empty() {
+        let now = std::iter::once(found.system).chain(found.troubles).collect::<Vec<_>>().join("; ");
+        return Err(AdoptError::Changed(format!("it is not as it was when the trial was planned ({planned}): {now}")));
+    }
+    let lab = &plan.scenario.lab;
+    let cast = survey::cast(&facts.nodes, lab.control_planes, lab.workers);
+    let nodes: Vec<String> = cast.iter().map(|(_, node)| node.name.clone()).collect();
+    let cluster = Cluster::new(client.clone(), Duration::from_millis(plan.budgets.api_ms)).claiming(claim.clone());
+    sweep::take_place(&cluster, &client, agents::namespace(), limit).await?;
+    let object = format!("daemonset/{NAMESPACE}/{}", agents::NAME);
+    cluster.apply(&Manifest { object, value: agents::daemon_set(&image, &nodes) }).await?;
+    let pods = agents::until_ready(&client, &nodes, AGENTS).await?;
+    let agents_ms = clock::monotonic_ns().saturating_sub(began) / 1_000_000;
+    let asked = cast.into_iter().map(async |(part, node)| {
+        let pod = pods.get(&node.name).map(String::as_str).unwrap_or_default();
+        let links = agents::links(&client, &node.name, pod).await?;
+        let facts = NodeFacts { control_plane: node.control_plane, address: node.address, pod_cidr: node.pod_cidr, links, name: node.name };
+        Ok::<_, AdoptError>((part, facts))
+    });
+    let nodes = try_join_all(asked).await?.into_iter().collect();
+    let of_backends = plan.scenario.backends.values().map(|backend| backend.namespace.clone());
+    let namespaces = SHARED.into_iter().chain([NAMESPACE]).map(str::to_owned).chain(of_backends).collect();
+    let facts = LabFacts {
+        provider: "kubeconfig".into(),
+        cilium: facts.cilium.as_ref().and_then(|cilium| cilium.version()).map(|version| version.trim_start_matches('v').to_owned()),
+        system: facts.system(),
+        nodes,
+        client: Vec::new(),
+        unmodelled: plan.unmodelled.clone(),
+        faults: Vec::new(),
+        phases_ms: BTreeMap::from([("agents".to_owned(), agents_ms)]),
+    };
+    let entrance =
+        format!("the cluster of {}; objects of this run: kubectl get all -A -l plumbline.run={}", access.shown(), run.to_ascii_lowercase());
+    Ok(KubeconfigLab { client, claim, facts, found: text, pods, image, namespaces, entrance, _turn: turn })
+}
+
+/// What agents that did not come up can tell, in clusters that a ledger claims objects of: before those are taken away.
+pub(super) async fn salvage(ledger: &std::path::Path) -> BTreeMap<String, String> {
+    let outstanding = ledger::outstanding(ledger).unwrap_or_default();
+    let access = outstanding.into_iter().find_map(|resource| match resource {
+        Resource::ClusterObject { access, .. } => Some(access),
+        _ => None,
+    });
+    let Some(access) = access else { return BTreeMap::new() };
+    let client = match access.reach().await {
+        Ok(client) => client,
+        Err(error) => return BTreeMap::from([("cluster".to_owned(), format!("not asked: {error}\n"))]),
+    };
+    let own = |pod: &k8s_openapi::api::core::v1::Pod| pod.metadata.namespace.as_deref() == Some(NAMESPACE);
+    let only = Namespaces::Only([NAMESPACE.to_owned()].into());
+    let (logs, objects) = tokio::join!(collect::logs(&client, own, CALL), collect::objects(&client, &only, CALL));
+    let mut texts = logs.into_texts();
+    let objects = serde_json::to_string_pretty(&objects.by_kind).unwrap_or_default();
+    texts.insert("objects".to_owned(), objects);
+    texts
+}
+
+/// Takes away everything a ledger claims and says so in it.
+async fn take_away(ledger: &Ledger) -> Result<(), LedgerError> {
+    let outstanding = ledger::outstanding(ledger.path())?;
+    let removing = tokio::task::spawn_blocking(move || ledger::remove_all(outstanding)).await;
+    let removed = removing.unwrap_or_else(|panic| std::panic::resume_unwind(panic.into_panic()));
+    let mut failed = None;
+    for (resource, outcome) in removed {
+        match outcome {
+            Ok(()) => ledger.write(&Line::Gone(resource))?,
+            Err(error) => failed = failed.or(Some(error)),
+        }
+    }
+    failed.map_or(Ok(()), Err)
+}
