@@ -93,6 +93,11 @@ pub enum Control {
         /// Further environment.
         env: BTreeMap<String, String>,
     },
+    /// The way into a place: with the answer line come descriptors of its user, pid, mount and network namespaces.
+    Enter {
+        /// As in [`Control::Open`].
+        vantage: String,
+    },
     /// After the answer line the connection is one to the API server's port (TLS is spoken over it).
     DialApi,
     /// Do something to a node.

@@ -1,9 +1,10 @@
-//! System calls that no crate wraps safely: fork, `PR_SET_PDEATHSIG` between fork and exec, ethtool's checksum switches, a raw IP socket.
+//! System calls that no crate wraps safely: fork, `PR_SET_PDEATHSIG` between fork and exec, ethtool's checksum switches, a raw IP socket, descriptors that
+//! came over a socket.
 //!
 //! One of the crate's two places with `unsafe` (the other is [`crate::packet`]).
 
 use std::io;
-use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
+use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
 use std::os::unix::process::CommandExt;
 use std::process::Command;
 
@@ -107,4 +108,10 @@ pub(crate) fn pidfd(pid: u32) -> io::Result<OwnedFd> {
     }
     // SAFETY: `fd` is a fresh descriptor nobody else owns.
     Ok(unsafe { OwnedFd::from_raw_fd(i32::try_from(fd).unwrap_or(-1)) })
+}
+
+/// A descriptor that came over a socket.
+pub(crate) fn received(descriptor: RawFd) -> OwnedFd {
+    // SAFETY: the kernel made it for this process when the message was read, and nobody else knows its number.
+    unsafe { OwnedFd::from_raw_fd(descriptor) }
 }

@@ -4,6 +4,7 @@
 //! process dies, whatever the reason.
 
 mod client;
+mod enter;
 mod preflight;
 
 use std::collections::BTreeMap;
@@ -20,6 +21,8 @@ use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
 
 use crate::spec::{Answer, Control, LabSpec, Ready};
 
+pub(crate) use enter::NAMESPACES;
+pub use enter::{Door, door};
 pub use preflight::{Unavailable, availability};
 
 /// How long the whole lab may take until it is ready, on a machine that is busy with other labs.
@@ -186,6 +189,40 @@ impl LabHandle {
         client::connect(&self.dir, &self.ready)
     }
 
+    /// Serves the API on a port of this machine's loopback address, as long as the runtime and the lab live, and gives a kubeconfig for
+    /// it. Whoever connects must still have the administrator's certificate.
+    ///
+    /// # Errors
+    /// There is no port, or the lab's kubeconfig cannot be read.
+    pub async fn publish_api(&self) -> Result<String, LabError> {
+        let failed = |source| LabError::Connection { operation: "serve the lab's API on the loopback address".to_owned(), source };
+        let inside = std::fs::read_to_string(&self.ready.kubeconfig).map_err(failed)?;
+        let listener = tokio::net::TcpListener::bind(("127.0.0.1", 0)).await.map_err(failed)?;
+        let address = listener.local_addr().map_err(failed)?;
+        let dir = self.dir.clone();
+        tokio::spawn(async move {
+            while let Ok((mut from, _)) = listener.accept().await {
+                let dir = dir.clone();
+                tokio::spawn(async move {
+                    // Either side may go away at any time; that is how connections end.
+                    if let Ok((mut to, _)) = ask(&dir, &Control::DialApi).await {
+                        let _ = tokio::io::copy_bidirectional(&mut from, &mut to).await;
+                    }
+                });
+            }
+        });
+        // The certificate is for the address inside and for this name.
+        let outside = format!("server: https://{address}\n    tls-server-name: kubernetes");
+        Ok(inside.replace(&format!("server: {}", self.ready.api), &outside))
+    }
+
+    /// Resolves when the lab has ended, whoever ended it.
+    pub async fn ended(&self) {
+        let mut ended = self.process.ended.subscribe();
+        // It is an error only when the sender is gone, which lives in this handle.
+        let _ = ended.wait_for(|ended| *ended).await;
+    }
+
     /// Does something to a node; returns when it took effect, nanoseconds of `CLOCK_MONOTONIC`.
     ///
     /// # Errors
@@ -319,6 +356,7 @@ fn not_ready(dir: &Path, heard: &str) -> LabError {
 async fn ask(dir: &Path, control: &Control) -> Result<(UnixStream, Answer), LabError> {
     let operation = match control {
         Control::Open { vantage, .. } => format!("open {vantage}"),
+        Control::Enter { vantage } => format!("enter {vantage}"),
         Control::DialApi => "connect to the lab's API".to_owned(),
         Control::Node { node, action } => format!("{} node {node}", format!("{action:?}").to_lowercase()),
         Control::Collect => "collect from the lab".to_owned(),

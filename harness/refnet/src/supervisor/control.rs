@@ -1,9 +1,11 @@
 //! `control.sock`: one question a connection, one line each way; some connections then become something else.
 
-use std::io;
-use std::os::fd::OwnedFd;
+use std::fs::File;
+use std::io::{self, IoSlice};
+use std::os::fd::{AsRawFd, OwnedFd};
 use std::sync::Arc;
 
+use nix::sys::socket::{ControlMessage, MsgFlags, sendmsg};
 use tokio::io::{AsyncReadExt, AsyncWriteExt, copy_bidirectional};
 use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::Notify;
@@ -11,6 +13,7 @@ use tokio::sync::Notify;
 use super::SupervisorError;
 use super::cluster::{Cluster, now_ns};
 use super::session::{self, Program};
+use crate::lab::NAMESPACES;
 use crate::spec::{Answer, Control};
 
 /// A question longer than this is none of ours.
@@ -48,6 +51,7 @@ async fn converse(mut stream: UnixStream, cluster: &Cluster, closed: &Notify) ->
     };
     match control {
         Control::Open { vantage, argv, env } => open(stream, cluster, &vantage, Program { argv, env }).await,
+        Control::Enter { vantage } => hand_over(stream, cluster, &vantage).await,
         Control::DialApi => match cluster.dial_api().await {
             Ok(mut server) => {
                 answer(&mut stream, Ok(now_ns())).await?;
@@ -90,6 +94,27 @@ async fn open(mut stream: UnixStream, cluster: &Cluster, vantage: &str, program:
     let connection = OwnedFd::from(stream);
     let child = session::start(&place, program, &cluster.spec.faults, &cluster.ready().kubeconfig, &connection)?;
     session::watch(child, connection)
+}
+
+/// Answers with the namespaces of a place as descriptors.
+async fn hand_over(mut stream: UnixStream, cluster: &Cluster, vantage: &str) -> io::Result<()> {
+    let opened = cluster.place(vantage).await.and_then(|place| {
+        let open = |kind: &str| File::open(format!("/proc/self/ns/{kind}"));
+        let own = NAMESPACES.iter().map(|(kind, _)| open(kind)).collect::<io::Result<Vec<File>>>();
+        Ok((own.map_err(SupervisorError::io(format!("enter {vantage}")))?, place.netns))
+    });
+    let (own, network) = match opened {
+        Ok(opened) => opened,
+        Err(error) => return answer(&mut stream, Err(error)).await,
+    };
+    let descriptors: Vec<_> = own.iter().map(AsRawFd::as_raw_fd).chain([network.raw()]).collect();
+    let mut line = serde_json::to_vec(&Answer::Ok { at_ns: now_ns(), texts: Default::default() }).map_err(io::Error::other)?;
+    line.push(b'\n');
+    let stream = stream.into_std()?;
+    stream.set_nonblocking(false)?;
+    let rights = [ControlMessage::ScmRights(&descriptors)];
+    let sent = sendmsg::<()>(stream.as_raw_fd(), &[IoSlice::new(&line)], &rights, MsgFlags::MSG_NOSIGNAL, None)?;
+    if sent == line.len() { Ok(()) } else { Err(io::ErrorKind::WriteZero.into()) }
 }
 
 fn runnable(name: &str) -> bool {
