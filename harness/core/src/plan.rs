@@ -2,10 +2,12 @@
 //!
 //! Only the planner decides skips and limits. With the plan and the evidence a verdict can be judged again anywhere.
 
+mod by_hand;
 pub(crate) mod manifests;
 pub mod placeholders;
 mod planner;
 
+pub use by_hand::{Furnished, default_scenario};
 pub use planner::{PlanError, PlanErrors, PlanInput, plan};
 
 use std::collections::BTreeMap;

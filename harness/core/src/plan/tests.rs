@@ -258,3 +258,32 @@ fn a_cluster_that_runs_decides_the_variant_and_what_is_skipped() {
     case.provider = Capability { running: Some(running("false")), ..case.provider };
     assert!(case.skips()[0].contains("kubeProxyReplacement=true is not in force"), "{:?}", case.skips());
 }
+
+#[test]
+fn a_lab_by_hand_is_the_trials_lab_without_the_trial() {
+    let case = Case { profile: profile("elsewhere", "1.20.0"), ..Case::new() };
+    let trial = case.plan().unwrap();
+    assert!(matches!(&trial.disposition, Disposition::Skip(reasons) if reasons[0].starts_with("it is meant for profile")));
+    let bare = trial.clone().by_hand(Furnished::Bare, &case.provider, &[]);
+    assert_eq!(bare.disposition, Disposition::Run);
+    assert_eq!((&bare.scenario.lab, &bare.values, bare.installed()), (&trial.scenario.lab, &trial.values, trial.installed()));
+    assert!(bare.scenario.steps.is_empty() && bare.scenario.backends.is_empty() && bare.manifests.is_empty());
+    let furnished = trial.clone().by_hand(Furnished::AsForTheSteps, &case.provider, &[]);
+    assert_eq!((furnished.scenario.steps.len(), furnished.scenario.backends.len(), furnished.manifests.len()), (1, 1, 1));
+    assert!(furnished.scenario.checks().is_empty());
+}
+
+#[test]
+fn a_lab_by_hand_that_cannot_be_made_says_why() {
+    let case = Case { fault: Some("backend-wrong-id"), provider: Capability::kind(), ..Case::new() };
+    let plan = case.plan().unwrap().by_hand(Furnished::Bare, &case.provider, &["no Docker".to_owned()]);
+    let Disposition::Skip(reasons) = plan.disposition else { panic!("it runs") };
+    assert_eq!(reasons[0], "no Docker");
+    assert!(reasons[1].starts_with("kind has no fault backend-wrong-id"), "{reasons:?}");
+}
+
+#[test]
+fn nothing_that_is_judged_of_a_lab_by_hand_is_green() {
+    let plan = Case::new().plan().unwrap().by_hand(Furnished::AsForTheSteps, &Capability::refnet(), &[]);
+    assert_eq!(crate::verdict::judge(&plan, &[]).outcome, crate::verdict::Outcome::Unknown);
+}
