@@ -101,7 +101,9 @@ impl Report<'_> {
         }
         let worst = verdict.checks.iter().find(|check| check.outcome == verdict.outcome);
         let trouble = verdict.troubles.first().cloned();
-        Some(match worst {
+        // Nothing was seen because of the trouble: that is the reason, not the first check there is nothing of.
+        let silent = |check: &&CheckVerdict| check.outcome == Outcome::Unknown && check.rests_on.is_empty() && trouble.is_some();
+        Some(match worst.filter(|check| !silent(check)) {
             Some(check) => format!("{}: {}", check.id, check.because),
             None => trouble.unwrap_or_else(|| "no check was made".to_owned()),
         })
