@@ -25,7 +25,7 @@ const QUESTION: Duration = Duration::from_secs(20);
 #[derive(Debug, thiserror::Error)]
 pub enum ImagesError {
     /// A file.
-    #[error("read the images in {}: {source}", path.display())]
+    #[error("read the images in {}: {source}{}", path.display(), again(source))]
     Io {
         /// File or folder.
         path: PathBuf,
@@ -39,14 +39,34 @@ pub enum ImagesError {
         path: PathBuf,
     },
     /// A file that is no archive of images.
-    #[error("read the images in {}: it names none (no manifest.json or index.json with names in it)", path.display())]
+    #[error("read the images in {}: it names none (no manifest.json or index.json with names in it){AGAIN}", path.display())]
     Nameless {
         /// The file.
         path: PathBuf,
     },
+    /// An archive that ends too early.
+    #[error("read the images in {}: it is cut off: it has {bytes} bytes, and what is in it needs {needed}{AGAIN}", path.display())]
+    Cut {
+        /// The file.
+        path: PathBuf,
+        /// How long it is.
+        bytes: u64,
+        /// How long it would have to be at least.
+        needed: u64,
+    },
     /// Docker or the node said no.
     #[error(transparent)]
     Docker(#[from] DockerError),
+}
+
+/// The cure of a file that is broken.
+const AGAIN: &str = "\nhint: write it again (`plumb images save`, or `docker save`)";
+
+fn again(source: &std::io::Error) -> &'static str {
+    match source.kind() {
+        std::io::ErrorKind::NotFound | std::io::ErrorKind::PermissionDenied => "",
+        _ => AGAIN,
+    }
 }
 
 /// An archive with images.
@@ -99,12 +119,19 @@ pub fn archives(folder: &Path) -> Result<Vec<Archive>, ImagesError> {
 /// it may have both.
 fn archive(path: PathBuf) -> Result<Archive, ImagesError> {
     let failed = |source| ImagesError::Io { path: path.clone(), source };
-    let mut archive = tar::Archive::new(std::fs::File::open(&path).map_err(failed)?);
+    let file = std::fs::File::open(&path).map_err(failed)?;
+    let bytes = file.metadata().map_err(failed)?.len();
+    let mut archive = tar::Archive::new(file);
     let mut found = BTreeSet::new();
     let mut contents = BTreeSet::new();
     // Seeking over the layers makes this a matter of milliseconds.
     for entry in archive.entries_with_seek().map_err(failed)? {
         let mut entry = entry.map_err(failed)?;
+        // Seeking beyond the end is no error, so an archive that was cut in a layer would be found out in the node only.
+        let needed = entry.raw_file_position().saturating_add(entry.size());
+        if needed > bytes {
+            return Err(ImagesError::Cut { path: path.to_owned(), bytes, needed });
+        }
         let name = entry.path().map_err(failed)?.to_string_lossy().trim_start_matches("./").to_owned();
         if name != "manifest.json" && name != "index.json" {
             continue;
@@ -244,6 +271,24 @@ mod tests {
         assert!(matches!(archives(folder.path()), Err(ImagesError::Nameless { path: named }) if named == path));
         std::fs::write(&path, "not a tar at all").unwrap();
         assert!(archives(folder.path()).is_err());
+    }
+
+    #[test]
+    fn an_archive_that_is_cut_in_a_layer_is_refused_though_its_names_are_there() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("x.tar");
+        let mut builder = tar::Builder::new(Vec::new());
+        for (name, bytes) in [("manifest.json", br#"[{"RepoTags":["x:1"]}]"#.to_vec()), ("layer.tar", vec![7; 8192])] {
+            let mut header = tar::Header::new_gnu();
+            header.set_size(bytes.len() as u64);
+            builder.append_data(&mut header, name, bytes.as_slice()).unwrap();
+        }
+        let whole = builder.into_inner().unwrap();
+        std::fs::write(&path, &whole).unwrap();
+        assert_eq!(archives(folder.path()).unwrap()[0].references, ["docker.io/library/x:1"]);
+        std::fs::write(&path, &whole[..4096]).unwrap();
+        let cut = archives(folder.path()).unwrap_err().to_string();
+        assert!(cut.contains("it is cut off: it has 4096 bytes") && cut.contains("hint: write it again"), "{cut}");
     }
 
     #[test]
