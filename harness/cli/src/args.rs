@@ -1,6 +1,7 @@
 //! Arguments. The text here is what `--help` says.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use plumb_engine::parts::{Given, Reach};
@@ -47,6 +48,14 @@ pub(crate) enum Verb {
     Doctor(Doctor),
     /// Print the ClusterRole that a run in a cluster that already runs needs
     Rights,
+    /// Make the lab a scenario would run in, and leave it up
+    Up(Up),
+    /// Open a shell, or run a command, at a vantage point of a lab that is up
+    Shell(Shell),
+    /// Collect from labs that are up, and take them away
+    Down(Down),
+    /// Say which labs are up
+    Labs(Labs),
     /// Take away what dead runs have left
     Sweep(Sweep),
 }
@@ -144,9 +153,106 @@ pub(crate) struct Run {
     /// Switch a fault of the reference network on (`plumb faults` lists them)
     #[arg(long, value_name = "NAME")]
     pub(crate) fault: Option<String>,
-    /// Keep the lab after the last step until Ctrl-C, and say how to look into it
+    /// Keep the lab after the last step, and say how to look into it; `plumb down` ends it (takes one scenario)
     #[arg(long)]
     pub(crate) keep: bool,
+    /// How long --keep keeps the lab, for example 30m or 4h [default: 2h]
+    #[arg(long, value_name = "TIME", requires = "keep", value_parser = span)]
+    pub(crate) expire: Option<Duration>,
+}
+
+/// How long a lab is kept when nothing else is said.
+pub(crate) const KEEP: Duration = Duration::from_secs(2 * 3600);
+
+fn span(text: &str) -> Result<Duration, String> {
+    match plumb_core::duration::parse(text) {
+        Ok(span) if span >= Duration::from_secs(1) => Ok(span),
+        Ok(_) => Err("a lab is kept for a second at least".to_owned()),
+        Err(bad) => Err(format!("{bad}, at most 24h")),
+    }
+}
+
+#[derive(Debug, Args)]
+#[command(
+    after_help = "The lab stays when this command is over, until `plumb down` or its expiry; its run folder gets what is collected then.
+
+Exit status: 0 it is up, 2 it could not be made (the run folder says why), 3 bad input, 4 this machine lacks what it needs."
+)]
+pub(crate) struct Up {
+    /// Scenario whose lab it is [default: a control plane, two workers and a client on two networks]
+    #[arg(value_name = "SCENARIO")]
+    pub(crate) scenario: Option<String>,
+    /// Name of the lab
+    #[arg(long, default_value = "lab", value_name = "NAME")]
+    pub(crate) name: String,
+    /// How long it is kept, for example 30m or 4h [default: 2h]
+    #[arg(long, value_name = "TIME", value_parser = span)]
+    pub(crate) expire: Option<Duration>,
+    /// With the scenario's Secrets and backends, and what it applies before its first other step
+    #[arg(long, requires = "scenario")]
+    pub(crate) with_backends: bool,
+    /// Switch a fault of the reference network on (`plumb faults` lists them)
+    #[arg(long, value_name = "NAME")]
+    pub(crate) fault: Option<String>,
+    #[command(flatten)]
+    pub(crate) network: Network,
+}
+
+/// Which network is made, and of what.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct Network {
+    /// Who makes the network: refnet or kind
+    #[arg(long, default_value = "refnet", value_name = "NAME")]
+    pub(crate) provider: String,
+    /// Flag set to install [default: the scenario's own, else newest]
+    #[arg(long, value_name = "NAME")]
+    pub(crate) profile: Option<String>,
+    /// Decides every choice that is free; the same seed makes the same choices
+    #[arg(long, default_value_t = 1, value_name = "N")]
+    pub(crate) seed: u64,
+    /// Helm value on top of all others; may be given several times
+    #[arg(long, value_name = "KEY=VALUE")]
+    pub(crate) set: Vec<String>,
+    /// Folder the run folder goes to
+    #[arg(long, default_value = "runs", value_name = "DIR", env = "PLUMB_OUT", hide_env = true)]
+    pub(crate) out: PathBuf,
+    #[command(flatten)]
+    pub(crate) parts: Parts,
+}
+
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Vantage points: client, node/NAME, pod/NAME, pod/NAMESPACE/NAME; without one it is this machine with KUBECONFIG set.
+
+Exit status: that of the command; 3 when it could not be started."
+)]
+pub(crate) struct Shell {
+    /// Name of the lab [default: the only one], then the vantage point [default: this machine]
+    #[arg(value_name = "NAME|VANTAGE", num_args = 0..=2)]
+    pub(crate) place: Vec<String>,
+    /// Command to run in place of a shell
+    #[arg(last = true, value_name = "COMMAND")]
+    pub(crate) command: Vec<String>,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "What is collected goes into kept/ of the lab's run folder. A lab a run is in is left alone.
+
+Exit status: 0 gone, 1 something of it is left, 3 bad input or a run is in it, 4 --all and no lab is up.")]
+pub(crate) struct Down {
+    /// Name of the lab [default: the only one]
+    #[arg(value_name = "NAME", conflicts_with = "all")]
+    pub(crate) name: Option<String>,
+    /// Every lab no run is in
+    #[arg(long)]
+    pub(crate) all: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Labs {
+    /// Print them as JSON
+    #[arg(long)]
+    pub(crate) json: bool,
 }
 
 #[derive(Debug, Args)]

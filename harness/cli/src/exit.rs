@@ -9,15 +9,17 @@ use plumb_engine::provider::Unfit;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Exit {
     /// Everything passed, or what was asked was done.
-    Pass = 0,
+    Pass,
     /// A promise was broken.
-    Fail = 1,
+    Fail,
     /// The evidence does not decide.
-    Unknown = 2,
+    Unknown,
     /// The author's or the user's mistake.
-    BadInput = 3,
+    BadInput,
     /// Nothing ran, which is never green.
-    NothingRan = 4,
+    NothingRan,
+    /// As a command that was run for somebody.
+    Of(u8),
 }
 
 impl Exit {
@@ -42,7 +44,14 @@ pub(crate) fn of_error(error: &anyhow::Error) -> Exit {
 
 impl From<Exit> for ExitCode {
     fn from(exit: Exit) -> ExitCode {
-        ExitCode::from(exit as u8)
+        ExitCode::from(match exit {
+            Exit::Pass => 0,
+            Exit::Fail => 1,
+            Exit::Unknown => 2,
+            Exit::BadInput => 3,
+            Exit::NothingRan => 4,
+            Exit::Of(code) => code,
+        })
     }
 }
 

@@ -1,7 +1,7 @@
 //! `plumb`: find out whether what a platform promises about Cilium is true.
 //!
 //! This crate reads arguments, calls the engine and writes what people and machines read. It decides nothing but exit codes:
-//! 0 all passed, 1 something failed, 2 unknown (the lab, not the product), 3 bad input, 4 nothing ran.
+//! 0 all passed, 1 something failed, 2 unknown (the lab, not the product), 3 bad input, 4 nothing ran. `plumb shell` ends as its command.
 
 mod args;
 
@@ -54,6 +54,10 @@ fn perform(arguments: Arguments) -> anyhow::Result<Exit> {
         Verb::Doctor(doctor) => commands::doctor::doctor(&doctor),
         Verb::Images(images) => commands::images::images(scenarios, &images),
         Verb::Rights => commands::rights::rights(),
+        Verb::Up(up) => commands::up::up(scenarios, &up),
+        Verb::Shell(shell) => commands::shell::shell(&shell),
+        Verb::Down(down) => commands::down::down(&down),
+        Verb::Labs(labs) => commands::labs::labs(&labs),
         Verb::Sweep(sweep) => commands::sweep::sweep(&sweep),
     }
 }

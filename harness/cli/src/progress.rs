@@ -96,10 +96,10 @@ fn moving(bars: &MultiProgress, name: &str) -> (Listener, Ended) {
     bar.enable_steady_tick(Duration::from_millis(100));
     let shown = bar.clone();
     let listener: Listener = Arc::new(move |event| match event {
-        Event::Began { .. } => {}
+        // How to look into a lab that stays is said when everything else is.
+        Event::Began { .. } | Event::Kept(_) => {}
         Event::Phase(phase) => shown.set_message(phase),
         Event::Step { id, verb } => shown.set_message(format!("{verb} {id}")),
-        Event::Kept(entrance) => shown.suspend(|| note(&entrance)),
     });
     (listener, Ended(Some(bar)))
 }
@@ -108,8 +108,7 @@ fn plain(name: &str) -> Listener {
     let name = name.to_owned();
     Arc::new(move |event| match event {
         Event::Began { folder } => note(&format!("{name}: began, evidence in {}", folder.display())),
-        Event::Kept(entrance) => note(&format!("{name}: {entrance}")),
         // Steps are in the evidence; a log needs a line a phase at most.
-        Event::Phase(_) | Event::Step { .. } => {}
+        Event::Kept(_) | Event::Phase(_) | Event::Step { .. } => {}
     })
 }

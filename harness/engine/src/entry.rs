@@ -28,6 +28,7 @@ pub fn dispatch() -> Option<ExitCode> {
         }
         "__janitor" => Some(crate::janitor::main(args.map(|arg| arg.to_string_lossy().into_owned()))),
         "__keeper" => Some(crate::provider::kind::keeper::main(args.map(|arg| arg.to_string_lossy().into_owned()))),
+        "__lab" => Some(crate::labs::keeper::main()),
         _ => None,
     }
 }

@@ -114,8 +114,16 @@ impl RunFolder {
     /// # Errors
     /// [`FolderError::Write`].
     pub fn write_blob(&self, name: &str, bytes: &[u8]) -> Result<String, FolderError> {
+        self.write_into("blobs", name, bytes)
+    }
+
+    /// As [`RunFolder::write_blob`], into another of its folders, which is there.
+    ///
+    /// # Errors
+    /// [`FolderError::Write`].
+    pub fn write_into(&self, folder: &str, name: &str, bytes: &[u8]) -> Result<String, FolderError> {
         let safe: String = name.chars().map(|c| if c.is_ascii_alphanumeric() || "-_.".contains(c) { c } else { '_' }).collect();
-        let relative = format!("blobs/{}", safe.trim_start_matches('.'));
+        let relative = format!("{folder}/{}", safe.trim_start_matches('.'));
         self.write(&relative, bytes)?;
         Ok(relative)
     }

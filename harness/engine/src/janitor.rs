@@ -1,7 +1,9 @@
 //! The janitor: a process of its own that outlives its owner, `SIGKILL` included, and takes away what the owner's ledgers claim.
 //!
 //! `<exe> __janitor <pid> <start>` watches the owner by pidfd. The owner writes the path of a ledger to its standard input and
-//! waits for `ok` before it makes anything. It ends when the owner has ended. It must not touch what no ledger claims.
+//! waits for `ok` before it makes anything. It ends when the owner has ended. What a lab can still tell goes into its run folder first.
+//! A lab that has expired is taken away though its owner lives: one that is stopped or stuck does not do it itself. It must not touch
+//! what no ledger claims.
 
 use std::io::{self, BufRead, BufReader, Write};
 use std::os::fd::AsFd;
@@ -13,8 +15,10 @@ use std::time::{Duration, Instant};
 
 use nix::poll::PollTimeout;
 
-use crate::ledger::{self, LedgerError, Resource};
+use crate::folder::RunFolder;
+use crate::ledger::{self, Ledger, LedgerError, Line, Resource};
 use crate::process::{Identity, PidFd, wait_any};
+use crate::{clock, provider, redact};
 
 /// The janitor could not be set to work; nothing may be made then.
 #[derive(Debug, thiserror::Error)]
@@ -85,6 +89,7 @@ pub(crate) fn main(mut args: impl Iterator<Item = String>) -> ExitCode {
     let start = args.next().and_then(|text| text.parse().ok());
     let (Some(pid), Some(start)) = (pid, start) else { return ExitCode::from(3) };
     let ledgers = collect(Identity { pid, start });
+    ledgers.iter().for_each(|ledger| salvage(ledger));
     let outstanding: Vec<Resource> = ledgers.iter().flat_map(|ledger| ledger::outstanding(ledger).unwrap_or_default()).collect();
     let late: Vec<Resource> = outstanding.iter().filter(|resource| resource.may_come_late()).cloned().collect();
     let mut left = failed(ledger::remove_all(outstanding));
@@ -101,6 +106,40 @@ fn failed(removed: Vec<(Resource, Result<(), LedgerError>)>) -> usize {
     removed.iter().filter(|(_, outcome)| outcome.is_err()).count()
 }
 
+/// Puts what the labs of a ledger can still tell into the run folder beside it, which nobody else writes any longer.
+fn salvage(ledger: &Path) {
+    if ledger::outstanding(ledger).is_ok_and(|left| left.is_empty()) {
+        return;
+    }
+    let Some(folder) = ledger.parent().map(RunFolder::open) else { return };
+    for (name, text) in provider::salvage_blocking(ledger) {
+        // The run folder may be gone with its owner; the lab goes in any case.
+        let _ = folder.write_blob(&format!("{name}.log"), redact::text(&text).as_bytes());
+    }
+}
+
+/// Takes away what has expired, if it is there still; the ledgers that are left to watch.
+fn end_expired(ledgers: Vec<PathBuf>) -> Vec<PathBuf> {
+    let now_s = clock::unix_s();
+    let expired = |ledger: &PathBuf| ledger::expiry(ledger).is_some_and(|at_s| now_s >= at_s.saturating_add(GRACE_S));
+    let (over, rest): (Vec<PathBuf>, Vec<PathBuf>) = ledgers.into_iter().partition(expired);
+    for ledger in over {
+        salvage(&ledger);
+        for (resource, removed) in ledger::remove_all(ledger::outstanding(&ledger).unwrap_or_default()) {
+            if removed.is_ok() {
+                // What is written twice, by a keeper that wakes up, says the same.
+                let _ = Ledger::reopen(&ledger).and_then(|written| written.write(&Line::Gone(resource)));
+            }
+        }
+    }
+    rest
+}
+
+/// How long an owner has to take away what expired, in seconds, before it is done for it.
+const GRACE_S: i64 = 120;
+/// How often expiries are looked at while there are any.
+const LOOK: Duration = Duration::from_secs(20);
+
 /// How long Docker may take to make what it was asked for by somebody who is gone, and how often that is looked for.
 const LATE: Duration = Duration::from_secs(4);
 const EVERY: Duration = Duration::from_millis(500);
@@ -114,10 +153,16 @@ fn collect(owner: Identity) -> Vec<PathBuf> {
     let mut input = input.lock();
     let mut output = io::stdout();
     loop {
-        let ready = wait_any(&[owner.as_fd(), io::stdin().as_fd()], PollTimeout::NONE);
+        let expires = ledgers.iter().any(|ledger| ledger::expiry(ledger).is_some());
+        let limit = if expires { PollTimeout::try_from(LOOK).unwrap_or(PollTimeout::MAX) } else { PollTimeout::NONE };
+        let ready = wait_any(&[owner.as_fd(), io::stdin().as_fd()], limit);
         let mut line = String::new();
         match ready.as_deref() {
             Ok([true, _]) | Err(_) => return ledgers,
+            Ok([_, false]) => {
+                ledgers = end_expired(ledgers);
+                continue;
+            }
             Ok(_) => {}
         }
         match input.read_line(&mut line) {

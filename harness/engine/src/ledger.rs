@@ -6,7 +6,7 @@
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
-use std::os::unix::fs::{DirBuilderExt, MetadataExt};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 use std::time::Duration;
@@ -31,7 +31,7 @@ const UNLABELLED: Duration = Duration::from_secs(60);
 #[derive(Debug, thiserror::Error)]
 pub enum LedgerError {
     /// A file, a folder or a process.
-    #[error("{operation} {}: {source}", path.display())]
+    #[error("{operation} {}: {source}{}", path.display(), room(source))]
     Io {
         /// What was tried.
         operation: &'static str,
@@ -51,6 +51,13 @@ pub enum LedgerError {
         /// Why not.
         message: String,
     },
+}
+
+fn room(source: &io::Error) -> &'static str {
+    match source.kind() {
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => "\nhint: the disk is full; free some space there",
+        _ => "",
+    }
 }
 
 /// Something that exists outside the run folder.
@@ -109,6 +116,21 @@ pub enum Resource {
     },
 }
 
+impl std::fmt::Display for Resource {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Resource::RefnetLab { folder } => write!(f, "reference network in {}", folder.display()),
+            Resource::Folder { folder } => write!(f, "folder {}", folder.display()),
+            Resource::DockerNetwork { name } => write!(f, "network {name}"),
+            Resource::DockerContainer { name } => write!(f, "container {name}"),
+            Resource::DockerImage { reference } => write!(f, "image {reference}"),
+            Resource::KindCluster { name, .. } => write!(f, "kind cluster {name}"),
+            Resource::NodeStores { volume, cluster, .. } => write!(f, "image stores of {cluster} in the volume {volume}"),
+            Resource::ClusterObject { object, .. } => write!(f, "{object}"),
+        }
+    }
+}
+
 impl Resource {
     /// Whether it may come into being after whoever asked for it is gone: Docker and an API finish what they were asked.
     pub fn may_come_late(&self) -> bool {
@@ -141,6 +163,11 @@ pub enum Line {
     Making(Resource),
     /// It is gone.
     Gone(Resource),
+    /// When nobody wants what it claims any longer; the last such line counts.
+    Expires {
+        /// Seconds since 1970.
+        at_s: i64,
+    },
 }
 
 /// A ledger that is written.
@@ -210,11 +237,21 @@ pub fn outstanding(path: &Path) -> Result<Vec<Resource>, LedgerError> {
         match serde_json::from_str(line) {
             Ok(Line::Making(resource)) => claimed.push(resource),
             Ok(Line::Gone(resource)) => claimed.retain(|other| *other != resource),
-            Ok(Line::Began { .. }) | Err(_) => {}
+            Ok(Line::Began { .. } | Line::Expires { .. }) | Err(_) => {}
         }
     }
     claimed.reverse();
     Ok(claimed)
+}
+
+/// When nobody wants what a ledger claims any longer, seconds since 1970; `None` = while its owner lives.
+pub fn expiry(path: &Path) -> Option<i64> {
+    let text = fs::read(path).ok()?;
+    let lines = String::from_utf8_lossy(&text).into_owned();
+    lines.lines().rev().find_map(|line| match serde_json::from_str(line) {
+        Ok(Line::Expires { at_s }) => Some(at_s),
+        _ => None,
+    })
 }
 
 /// Takes a resource away, whatever state it is in.
@@ -342,21 +379,43 @@ pub struct Label {
     pub run: String,
     /// Who made it.
     pub owner: Identity,
-    /// Kept on purpose (`--keep`): nobody but `plumb sweep` takes it away.
-    #[serde(default)]
-    pub kept: bool,
+    /// Seconds since 1970 after which nobody wants it, whoever still lives; `None` = while its owner lives.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub expires: Option<i64>,
+}
+
+impl Label {
+    /// Whether somebody still wants the lab.
+    pub fn holds(&self, now_s: i64) -> bool {
+        self.owner.alive() && self.expires.is_none_or(|at_s| now_s < at_s)
+    }
 }
 
 /// Makes the folder of a lab, with its label in it.
 ///
 /// # Errors
 /// When it cannot be made.
-pub fn make_lab_folder(folder: &Path, run: &str) -> Result<(), LedgerError> {
+pub fn make_lab_folder(folder: &Path, run: &str, expires: Option<i64>) -> Result<(), LedgerError> {
     let failed = |source| LedgerError::Io { operation: "create", path: folder.to_owned(), source };
     fs::DirBuilder::new().mode(0o700).create(folder).map_err(failed)?;
-    let label = Label { run: run.to_owned(), owner: Identity::own(), kept: false };
+    let label = Label { run: run.to_owned(), owner: Identity::own(), expires };
     let text = serde_json::to_vec(&label).map_err(|error| failed(error.into()))?;
     fs::write(folder.join("owner.json"), text).map_err(failed)
+}
+
+/// The label of the lab in a folder.
+pub fn read_label(folder: &Path) -> Option<Label> {
+    serde_json::from_slice(&fs::read(folder.join("owner.json")).ok()?).ok()
+}
+
+/// Writes a file that only this user can read.
+///
+/// # Errors
+/// When it cannot be written.
+pub fn write_private(path: &Path, text: &[u8]) -> Result<(), LedgerError> {
+    let file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(path);
+    let failed = |source| LedgerError::Io { operation: "write", path: path.to_owned(), source };
+    file.and_then(|mut file| file.write_all(text)).map_err(failed)
 }
 
 /// What [`sweep`] found in one place.
@@ -386,16 +445,16 @@ pub enum SweepOutcome {
 pub fn sweep() -> Result<Vec<Swept>, LedgerError> {
     let place = runtime_folder()?;
     let failed = |source| LedgerError::Io { operation: "read", path: place.clone(), source };
+    let now_s = crate::clock::unix_s();
     let mut swept = Vec::new();
     for entry in fs::read_dir(&place).map_err(failed)? {
         let folder = entry.map_err(failed)?.path();
-        // The shared clusters beside them are found by what Docker holds of them.
-        if !folder.is_dir() || folder.ends_with(crate::provider::kind::keeper::PLACE) {
+        // The shared clusters beside them are found by what Docker holds of them, and who kept labs when its lab is.
+        if !folder.is_dir() || folder.ends_with(crate::provider::kind::keeper::PLACE) || folder.ends_with(crate::labs::PLACE) {
             continue;
         }
-        let label: Option<Label> = fs::read(folder.join("owner.json")).ok().and_then(|text| serde_json::from_slice(&text).ok());
-        let outcome = match label {
-            Some(label) if label.owner.alive() => SweepOutcome::InUse(label.owner),
+        let outcome = match read_label(&folder) {
+            Some(label) if label.holds(now_s) => SweepOutcome::InUse(label.owner),
             None if young(&folder) => continue,
             _ => match remove(&Resource::RefnetLab { folder: folder.clone() }) {
                 Ok(()) => SweepOutcome::Removed,
@@ -404,16 +463,17 @@ pub fn sweep() -> Result<Vec<Swept>, LedgerError> {
         };
         swept.push(Swept { what: folder.display().to_string(), outcome });
     }
-    swept.extend(sweep_docker());
+    swept.extend(sweep_docker(now_s));
+    swept.extend(crate::labs::sweep(&place, now_s));
     Ok(swept)
 }
 
 /// What Docker holds of ours. A machine without Docker has nothing of ours there.
-fn sweep_docker() -> Vec<Swept> {
+fn sweep_docker(now_s: i64) -> Vec<Swept> {
     let swept = docker::blocking(async |engine| {
         let mut swept = Vec::new();
         for (found, claim) in engine.claimed().await? {
-            let outcome = if claim.owner.alive() {
+            let outcome = if claim.holds(now_s) {
                 SweepOutcome::InUse(claim.owner)
             } else {
                 match engine.remove_found(&found).await {
@@ -461,7 +521,7 @@ mod tests {
     fn a_lab_is_taken_away_and_what_is_gone_already_is_no_error() {
         let out = tempfile::tempdir().unwrap();
         let folder = out.path().join("lab");
-        make_lab_folder(&folder, "run").unwrap();
+        make_lab_folder(&folder, "run", None).unwrap();
         let resource = Resource::RefnetLab { folder: folder.clone() };
         remove(&resource).unwrap();
         assert!(!folder.exists());

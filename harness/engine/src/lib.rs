@@ -5,7 +5,7 @@
 //! [`janitor`] see to it that nothing is left behind. [`session`] talks to an agent, [`parts`] names what a real lab
 //! is made of, [`cilium`] installs Cilium and watches it come up, [`agent_program`] finds the static agent, [`docker`] drives the
 //! engine it runs in, [`provider`] makes a lab, [`cluster`] is its API, [`certs`] and [`backends`] fill it, [`steps`] carries a
-//! scenario out, [`run`] holds it together.
+//! scenario out, [`run`] holds it together, [`labs`] are those that stay when a run is over.
 
 pub mod entry;
 
@@ -50,3 +50,5 @@ pub mod steps;
 pub mod run;
 
 pub mod suite;
+
+pub mod labs;

@@ -1,11 +1,13 @@
 //! Processes by identity: a pid alone may have been given to another process, a pid with its start time has not.
 //!
-//! The one place of this crate with `unsafe`: `pidfd_open` and `pidfd_send_signal` (Linux 5.3) have no wrapper in nix.
+//! The one place of this crate with `unsafe`: `pidfd_open` and `pidfd_send_signal` (Linux 5.3) have no wrapper in nix, and what a signal
+//! does is changed for a whole process.
 
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd};
 
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::sys::signal::{SigHandler, Signal, signal};
 use serde::{Deserialize, Serialize};
 
 /// A process, not only its number.
@@ -62,9 +64,17 @@ impl PidFd {
     /// # Errors
     /// What the kernel says; that it has ended already is not an error.
     pub fn kill(&self) -> io::Result<()> {
+        self.send(Signal::SIGKILL)
+    }
+
+    /// Sends it a signal.
+    ///
+    /// # Errors
+    /// What the kernel says; that it has ended already is not an error.
+    pub fn send(&self, signal: Signal) -> io::Result<()> {
         let nothing: *const libc::siginfo_t = std::ptr::null();
         // SAFETY: the descriptor is a pidfd we own, and a null siginfo is allowed.
-        let done = unsafe { libc::syscall(libc::SYS_pidfd_send_signal, self.0.as_raw_fd(), libc::SIGKILL, nothing, 0) };
+        let done = unsafe { libc::syscall(libc::SYS_pidfd_send_signal, self.0.as_raw_fd(), signal as libc::c_int, nothing, 0) };
         let error = io::Error::last_os_error();
         if done == 0 || error.raw_os_error() == Some(libc::ESRCH) { Ok(()) } else { Err(error) }
     }
@@ -81,6 +91,14 @@ impl PidFd {
 impl AsFd for PidFd {
     fn as_fd(&self) -> std::os::fd::BorrowedFd<'_> {
         self.0.as_fd()
+    }
+}
+
+/// Ignores a signal, or lets it do what it does by default.
+pub fn dispose(which: Signal, how: SigHandler) {
+    if matches!(how, SigHandler::SigIgn | SigHandler::SigDfl) {
+        // SAFETY: neither runs any code of ours in a signal handler.
+        let _ = unsafe { signal(which, how) };
     }
 }
 

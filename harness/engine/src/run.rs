@@ -1,6 +1,8 @@
 //! One run from a plan to a verdict on disk: folder, ledger, lab, steps, collection, end. Nothing is deleted before the evidence is on
 //! disk, also when the run is stopped, late or out of disk.
 
+pub mod keep;
+
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
@@ -16,13 +18,15 @@ use tokio_util::sync::CancellationToken;
 use crate::certs::{AuthoritySecret, Certs};
 use crate::cluster::{Cluster, Watched, collect, manifest};
 use crate::folder::{FolderError, RunFolder};
-use crate::ledger::{Ledger, LedgerError};
+use crate::ledger::{Ledger, LedgerError, Line, Resource};
 use crate::parts::Given;
 use crate::provider::kind::Sharing;
 use crate::provider::{Lab, ProviderError};
 use crate::recorder::Recorder;
 use crate::steps::{RunHooks, Scene, carry_out};
 use crate::{backends, clock, redact};
+
+pub use keep::{Keep, Kept};
 
 /// A run that could not begin, or whose verdict could not be kept.
 #[derive(Debug, thiserror::Error)]
@@ -52,20 +56,20 @@ pub enum Event {
         /// Its verb.
         verb: String,
     },
-    /// The lab is kept until the run is stopped; how to look into it.
-    Kept(String),
+    /// The verdict is on disk and the lab is kept.
+    Kept(Box<Kept>),
 }
 
 /// Hears what goes on.
 pub type Listener = Arc<dyn Fn(Event) + Send + Sync>;
 
 /// Whether the lab is kept after the last step.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Cleanup {
     /// It is closed.
     Close,
-    /// It is kept until the run is stopped.
-    Keep,
+    /// It is kept until the run is stopped or the lab expires.
+    Keep(Keep),
 }
 
 /// How a run is set up, beside what its plan says.
@@ -100,6 +104,16 @@ impl Stop {
         self.token.cancel();
     }
 
+    /// Resolves when it is to stop.
+    pub async fn stopped(&self) {
+        self.token.cancelled().await;
+    }
+
+    /// Why, if somebody said so.
+    pub fn reason(&self) -> Option<String> {
+        self.reason.get().cloned()
+    }
+
     /// Whether it is to stop.
     pub fn is_stopped(&self) -> bool {
         self.token.is_cancelled()
@@ -124,6 +138,8 @@ pub struct Closed {
     pub verdict: Verdict,
     /// Why `verdict.json` could not be written, if so.
     pub unwritten: Option<String>,
+    /// What went wrong with a kept lab after the verdict.
+    pub afterwards: Vec<String>,
     /// How long it took.
     pub took: Duration,
 }
@@ -137,13 +153,17 @@ pub async fn run(plan: Plan, out: &Path, setup: &Setup, stop: &Stop, listener: L
     let folder = RunFolder::create(out)?;
     folder.write("plan.json", plan.to_json().as_bytes())?;
     let ledger = Ledger::create(&folder)?;
+    if let Cleanup::Keep(keep) = &setup.cleanup {
+        ledger.write(&Line::Expires { at_s: keep.at_the_latest(&plan) })?;
+        ledger.write(&Line::Making(Resource::Folder { folder: keep.folder.clone() }))?;
+    }
     let stop = stop.child();
     let recorder = Arc::new(Recorder::begin(folder.clone(), stop.token.clone())?);
     listener(Event::Began { folder: folder.path().to_owned() });
     let plan = Arc::new(plan);
     let clocks = clock::watch(Arc::clone(&recorder));
     let hooks = RunHooks { stop: stop.token.clone(), listener: Arc::clone(&listener) };
-    perform(&plan, &recorder, &ledger, setup, &stop, hooks).await;
+    let stays = perform(&plan, &recorder, &ledger, setup, &stop, hooks).await;
     clocks.abort();
     if stop.is_stopped() {
         let by = match (recorder.broken(), stop.reason.get()) {
@@ -158,7 +178,11 @@ pub async fn run(plan: Plan, out: &Path, setup: &Setup, stop: &Stop, listener: L
     let verdict = verdict::judge(&plan, &observations);
     let unwritten = folder.write("verdict.json", verdict_json(&verdict).as_bytes()).err().map(|error| error.to_string());
     let took = Duration::from_nanos(clock::monotonic_ns().saturating_sub(began));
-    Ok(Closed { folder: folder.path().to_owned(), plan, observations, verdict, unwritten, took })
+    let afterwards = match (stays, &setup.cleanup) {
+        (Some(lab), Cleanup::Keep(keep)) => keep::keep(lab, keep, &plan, &folder, &ledger, &stop, &listener).await,
+        _ => Vec::new(),
+    };
+    Ok(Closed { folder: folder.path().to_owned(), plan, observations, verdict, unwritten, afterwards, took })
 }
 
 /// `verdict.json`: the same verdict gives the same bytes.
@@ -169,8 +193,8 @@ pub fn verdict_json(verdict: &Verdict) -> String {
     text
 }
 
-/// Makes the lab, carries the steps out, collects and closes. Whatever goes wrong is recorded.
-async fn perform(plan: &Arc<Plan>, recorder: &Arc<Recorder>, ledger: &Ledger, setup: &Setup, stop: &Stop, hooks: RunHooks) {
+/// Makes the lab, carries the steps out, collects and closes; the lab, where it is to stay. Whatever goes wrong is recorded.
+async fn perform(plan: &Arc<Plan>, recorder: &Arc<Recorder>, ledger: &Ledger, setup: &Setup, stop: &Stop, hooks: RunHooks) -> Option<Lab> {
     let listener = Arc::clone(&hooks.listener);
     let fail = |trouble: Trouble| {
         recorder.record(None, Fact::StepFailed(trouble));
@@ -180,7 +204,8 @@ async fn perform(plan: &Arc<Plan>, recorder: &Arc<Recorder>, ledger: &Ledger, se
         made = Lab::make(plan, recorder.folder(), setup, ledger) => made,
         () = stop.token.cancelled() => {
             salvage(recorder, ledger).await;
-            return clean_up(ledger, &fail);
+            clean_up(ledger, &fail);
+            return None;
         }
     };
     let lab = match made {
@@ -188,23 +213,33 @@ async fn perform(plan: &Arc<Plan>, recorder: &Arc<Recorder>, ledger: &Ledger, se
         Err(error) => {
             fail(error.trouble("make the lab"));
             salvage(recorder, ledger).await;
-            return clean_up(ledger, &fail);
+            clean_up(ledger, &fail);
+            return None;
         }
     };
     recorder.record(None, Fact::Lab(lab.facts()));
     let lab = match set_scene(plan, recorder, lab, hooks) {
-        Ok(scene) => play(*scene, setup.cleanup, stop, &listener).await,
+        Ok(scene) => play(*scene, stop, &listener).await,
         Err((lab, trouble)) => {
             fail(trouble);
             lab
         }
     };
+    if matches!(setup.cleanup, Cleanup::Keep(_)) && !stop.is_stopped() {
+        return Some(lab);
+    }
     listener(Event::Phase("close"));
+    if let Err(trouble) = close(lab, plan, ledger).await {
+        fail(trouble);
+    }
+    None
+}
+
+async fn close(lab: Lab, plan: &Plan, ledger: &Ledger) -> Result<(), Trouble> {
     let limit = Duration::from_millis(plan.budgets.close_ms) + Duration::from_secs(20);
     match tokio::time::timeout(limit, lab.close(ledger)).await {
-        Ok(Ok(())) => {}
-        Ok(Err(error)) => fail(error.trouble("close the lab")),
-        Err(_) => fail(lab_trouble("close the lab", format!("it did not end within {} ms", limit.as_millis()))),
+        Ok(closed) => closed.map_err(|error| error.trouble("close the lab")),
+        Err(_) => Err(lab_trouble("close the lab", format!("it did not end within {} ms", limit.as_millis()))),
     }
 }
 
@@ -223,7 +258,7 @@ fn clean_up(ledger: &Ledger, fail: &dyn Fn(Trouble)) {
         Err(error) => return fail(ProviderError::from(error).trouble("take away what was made")),
     };
     for (resource, removed) in crate::ledger::remove_all(left) {
-        if let Err(error) = removed.and_then(|()| ledger.write(&crate::ledger::Line::Gone(resource))) {
+        if let Err(error) = removed.and_then(|()| ledger.write(&Line::Gone(resource))) {
             fail(ProviderError::from(error).trouble("take away what was made"));
         }
     }
@@ -251,7 +286,7 @@ fn set_scene(plan: &Arc<Plan>, recorder: &Arc<Recorder>, lab: Lab, hooks: RunHoo
 }
 
 /// Everything between a lab that is ready and its end.
-async fn play(scene: Scene, cleanup: Cleanup, stop: &Stop, listener: &Listener) -> Lab {
+async fn play(scene: Scene, stop: &Stop, listener: &Listener) -> Lab {
     listener(Event::Phase("backends"));
     let limit = scene.plan.budgets.trial_ms;
     let late = {
@@ -276,10 +311,6 @@ async fn play(scene: Scene, cleanup: Cleanup, stop: &Stop, listener: &Listener) 
         }
     }
     late.abort();
-    if cleanup == Cleanup::Keep && !stop.is_stopped() {
-        listener(Event::Kept(scene.lab.entrance()));
-        stop.token.cancelled().await;
-    }
     listener(Event::Phase("collect"));
     let limit = Duration::from_millis(scene.plan.budgets.collect_ms);
     if tokio::time::timeout(limit, gather(&scene)).await.is_err() {

@@ -6,7 +6,6 @@ use plumb_core::fault_table::{self, Cell};
 use plumb_core::plan::{Disposition, Plan};
 use plumb_core::verdict::{Outcome, Verdict};
 use plumb_engine::library::{Entry, Library};
-use plumb_engine::run::Cleanup;
 use plumb_refnet::fault::Fault;
 
 use super::trials::{self, Ended};
@@ -67,7 +66,7 @@ type Runs = Vec<(Plan, Verdict)>;
 /// The runs there were, and a complaint for each there was not: a pair nobody ran shows nothing.
 fn perform(plans: Vec<Plan>, choice: &Choice, progress: &Progress) -> anyhow::Result<(Runs, Vec<String>)> {
     let (mut runs, mut missing) = (Vec::new(), Vec::new());
-    for ended in trials::perform(plans, choice, Cleanup::Close, progress, &|_| {})? {
+    for ended in trials::perform(plans, choice, progress, &|_| {})? {
         match ended {
             Ended::Ran(closed) => runs.push((closed.plan.as_ref().clone(), closed.verdict)),
             Ended::Skipped(plan) | Ended::NotBegun(plan) => {

@@ -4,6 +4,8 @@ pub(crate) mod docs;
 
 pub(crate) mod doctor;
 
+pub(crate) mod down;
+
 pub(crate) mod faults;
 
 mod flags;
@@ -11,6 +13,8 @@ mod flags;
 pub(crate) mod images;
 
 pub(crate) mod judge;
+
+pub(crate) mod labs;
 
 pub(crate) mod lint;
 
@@ -24,9 +28,13 @@ pub(crate) mod run;
 
 pub(crate) mod schema;
 
+pub(crate) mod shell;
+
 pub(crate) mod soak;
 
 pub(crate) mod sweep;
+
+pub(crate) mod up;
 
 mod runs;
 

@@ -5,7 +5,6 @@ use std::path::Path;
 use plumb_core::statistics::clopper_pearson;
 use plumb_core::verdict::Outcome;
 use plumb_engine::library::Library;
-use plumb_engine::run::Cleanup;
 
 use super::trials::{self, Ended};
 use crate::args::Soak;
@@ -35,7 +34,7 @@ pub(crate) fn soak(scenarios: Option<&Path>, soak: &Soak) -> anyhow::Result<Exit
             progress.say(&format!("seed {}: {why} ({folder})", report.plan.seed));
         }
     };
-    let ended = trials::perform(plans, &soak.choice, Cleanup::Close, &progress, &show)?;
+    let ended = trials::perform(plans, &soak.choice, &progress, &show)?;
     output::say(&summary(&ended));
     Ok(super::run::exit(&ended))
 }

@@ -113,11 +113,18 @@ pub(super) fn plans(library: &Library, entries: &[Entry], choice: &Choice, fault
             found: found.capability.as_ref(),
         };
         match library.plan(entry, &ask) {
-            Ok(plan) => plans.push(plan),
+            Ok(plan) => {
+                if plan.disposition == Disposition::Run {
+                    mistakes.extend(provider::mistakes(&plan, &given));
+                }
+                plans.push(plan);
+            }
             Err(error) => mistakes.push(error.to_string()),
         }
     }
-    mistakes.dedup();
+    // Several scenarios make the same mistake with the same part.
+    let mut seen = std::collections::BTreeSet::new();
+    mistakes.retain(|mistake| seen.insert(mistake.clone()));
     together(mistakes)?;
     Ok(plans)
 }
@@ -129,18 +136,12 @@ pub(super) type AtEnd<'a> = &'a (dyn Fn(&Ended) + Sync);
 ///
 /// # Errors
 /// The first run folder or ledger that could not be made: what has begun is closed, the rest is not begun.
-pub(super) fn perform(
-    plans: Vec<Plan>,
-    choice: &Choice,
-    cleanup: Cleanup,
-    progress: &Progress,
-    at_end: AtEnd<'_>,
-) -> anyhow::Result<Vec<Ended>> {
+pub(super) fn perform(plans: Vec<Plan>, choice: &Choice, progress: &Progress, at_end: AtEnd<'_>) -> anyhow::Result<Vec<Ended>> {
     let stop = Stop::default();
     crate::signals::watch(&stop)?;
     let jobs = choice.jobs.unwrap_or_else(suite::labs_at_once);
     let ended = suite::side_by_side(&plans, jobs, &stop, |plan| {
-        let ended = one(plan, choice, cleanup, &stop, progress);
+        let ended = one(plan, choice, &stop, progress);
         match &ended {
             Ok(ended) => at_end(ended),
             Err(_) => stop.because("another run could not begin"),
@@ -156,12 +157,12 @@ fn not_begun(plan: Plan) -> Ended {
     Ended::NotBegun(Box::new(Plan { disposition: Disposition::Skip(reasons), ..plan }))
 }
 
-fn one(plan: &Plan, choice: &Choice, cleanup: Cleanup, stop: &Stop, progress: &Progress) -> anyhow::Result<Ended> {
+fn one(plan: &Plan, choice: &Choice, stop: &Stop, progress: &Progress) -> anyhow::Result<Ended> {
     if let Disposition::Skip(_) = plan.disposition {
         return Ok(Ended::Skipped(Box::new(plan.clone())));
     }
     let sharing = choice.share.map_or(Sharing::Alone, |idle| Sharing::For(Duration::from_secs(idle)));
-    let setup = Setup { cleanup, given: choice.parts.given(), sharing };
+    let setup = Setup { cleanup: Cleanup::Close, given: choice.parts.given(), sharing };
     let (listener, ended) = progress.trial(&plan.trial);
     let closed = suite::run_here(plan.clone(), &choice.out, &setup, stop, listener)?;
     drop(ended);

@@ -197,6 +197,18 @@ impl Engine {
         })
     }
 
+    /// The first process of a container, as this machine counts it.
+    ///
+    /// # Errors
+    /// See [`DockerError`]; one that does not run has none.
+    pub async fn pid_of(&self, name: &str) -> Result<i64, DockerError> {
+        let operation = || format!("find the process of the container {name}");
+        let inspected = self.docker.inspect_container(name, None::<InspectContainerOptions>).await;
+        let found = inspected.map_err(|error| failed(operation(), error))?;
+        let pid = found.state.and_then(|state| state.pid).filter(|pid| *pid > 0);
+        pid.ok_or_else(|| DockerError::Call { operation: operation(), message: "it does not run".to_owned() })
+    }
+
     /// Everything Docker says of a container, as JSON text.
     ///
     /// # Errors

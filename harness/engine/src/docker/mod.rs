@@ -158,6 +158,11 @@ impl Claim {
         Claim { run: run.to_owned(), owner: Identity::own(), expires: None }
     }
 
+    /// Whether somebody still wants what carries it.
+    pub fn holds(&self, now_s: i64) -> bool {
+        self.owner.alive() && self.expires.is_none_or(|at_s| now_s < at_s)
+    }
+
     /// As labels.
     pub fn labels(&self) -> HashMap<String, String> {
         let mut labels = HashMap::from([

@@ -15,13 +15,15 @@ mod values;
 use std::path::PathBuf;
 
 use plumb_core::values::{Values, merge};
+use serde::{Deserialize, Serialize};
 
 pub use cache::CacheError;
 pub use fetch::{Download, FetchError, watch_downloads};
 pub use values::{ValuesError, read_values};
 
 /// Whether connections may leave the machine.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
 pub enum Reach {
     /// Parts that are not here are fetched.
     #[default]
@@ -31,7 +33,8 @@ pub enum Reach {
 }
 
 /// What the user gives in place of what would be found or fetched.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
 pub struct Given {
     /// The `kind` program.
     pub kind: Option<PathBuf>,

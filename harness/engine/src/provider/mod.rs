@@ -3,6 +3,7 @@
 //! Those are a client for the API, agents at vantage points, actions on nodes, facts, collection and an explicit end. One that is not
 //! there says why.
 
+pub mod entrance;
 pub mod kind;
 pub mod kubeconfig;
 pub mod refnet;
@@ -20,6 +21,8 @@ use crate::ledger::Ledger;
 use crate::parts::Given;
 use crate::run::Setup;
 use crate::session::Session;
+
+pub use self::entrance::Entrance;
 
 /// Every provider's name, in the order of lists.
 pub const PROVIDERS: [&str; 3] = ["refnet", "kind", "kubeconfig"];
@@ -142,6 +145,11 @@ fn waited_for<T: Send, F: Future<Output = T>>(work: impl FnOnce() -> F + Send) -
     })
 }
 
+/// What is wrong with the parts that are given for a plan, as can be told before anything is made.
+pub fn mistakes(plan: &Plan, given: &Given) -> Vec<String> {
+    if plan.provider == "kind" { kind::mistakes(plan, given) } else { Vec::new() }
+}
+
 /// What a provider can do.
 pub fn capability(provider: &str) -> Option<Capability> {
     Capability::named(provider)
@@ -151,7 +159,25 @@ pub fn capability(provider: &str) -> Option<Capability> {
 pub async fn salvage(ledger: &std::path::Path) -> BTreeMap<String, String> {
     let mut texts = kind::salvage(ledger).await;
     texts.extend(kubeconfig::salvage(ledger).await);
+    texts.extend(refnet::salvage(ledger));
     texts
+}
+
+/// Limit for reading what is about to be taken away, where nobody else sets one.
+const SALVAGE: Duration = Duration::from_secs(180);
+
+/// As [`salvage`], for a process without a runtime.
+pub fn salvage_blocking(ledger: &std::path::Path) -> BTreeMap<String, String> {
+    match tokio::runtime::Builder::new_current_thread().enable_all().build() {
+        Ok(runtime) => runtime.block_on(async {
+            // A dead engine or API must not keep what else there is from being taken away.
+            let salvaged = tokio::time::timeout(SALVAGE, salvage(ledger)).await;
+            salvaged.unwrap_or_else(|_| {
+                BTreeMap::from([("nodes".to_owned(), format!("not asked: no answer within {} s\n", SALVAGE.as_secs()))])
+            })
+        }),
+        Err(error) => BTreeMap::from([("nodes".to_owned(), format!("not asked: {error}\n"))]),
+    }
 }
 
 /// A lab that runs.
@@ -310,12 +336,23 @@ impl Lab {
         }
     }
 
-    /// How to look into it while it is kept.
-    pub fn entrance(&self) -> String {
+    /// How to look into it while it is kept; what that needs is written into `folder`, private to this user.
+    ///
+    /// # Errors
+    /// See [`ProviderError`].
+    pub async fn entrance(&self, folder: &std::path::Path) -> Result<Entrance, ProviderError> {
         match self {
-            Lab::Refnet(lab) => lab.entrance(),
-            Lab::Kind(lab) => lab.entrance(),
-            Lab::Kubeconfig(lab) => lab.entrance(),
+            Lab::Refnet(lab) => lab.entrance(folder).await,
+            Lab::Kind(lab) => Ok(lab.entrance()),
+            Lab::Kubeconfig(lab) => Ok(lab.entrance()),
+        }
+    }
+
+    /// Resolves when it has ended by itself or by somebody else's hand; never for one that cannot be watched.
+    pub async fn ended(&self) {
+        match self {
+            Lab::Refnet(lab) => lab.ended().await,
+            Lab::Kind(_) | Lab::Kubeconfig(_) => std::future::pending().await,
         }
     }
 

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use plumb_core::evidence::LabFacts;
 use plumb_core::plan::Plan;
@@ -12,12 +12,15 @@ use plumb_refnet::fault::{Fault, FaultSet};
 use plumb_refnet::lab::LabHandle;
 use plumb_refnet::spec::{LabSpec, NetworkSpec, NodeSpec};
 
-use super::{Place, ProviderError};
+use super::{Entrance, Place, ProviderError, entrance};
 use crate::ledger::{self, Ledger, Line, Resource};
 use crate::session::Session;
 
 /// First of the host numbers kept for Services (see [`NetworkSpec::subnet`]), and how many there are.
 const VIRTUAL: (u8, u8) = (220, 31);
+
+/// Kubeconfig of a lab that stays, for programs outside it.
+const KUBECONFIG: &str = "kubeconfig";
 
 /// The agent's image there: the name is all of it, because every Pod is an agent.
 pub(super) const AGENT_IMAGE: &str = "plumb-agent";
@@ -42,7 +45,7 @@ impl RefnetLab {
         let resource = Resource::RefnetLab { folder: folder.clone() };
         ledger.write(&Line::Making(resource.clone()))?;
         crate::janitor::entrust(ledger.path())?;
-        ledger::make_lab_folder(&folder, run)?;
+        ledger::make_lab_folder(&folder, run, ledger::expiry(ledger.path()))?;
         match LabHandle::start(&spec, &folder).await {
             Ok(handle) => Ok(RefnetLab {
                 handle,
@@ -97,13 +100,17 @@ impl RefnetLab {
         Ok(self.handle.collect().await?)
     }
 
-    pub(super) fn entrance(&self) -> String {
-        format!(
-            "the lab runs in {} (supervisor pid {}), kubeconfig {}",
-            self.handle.dir().display(),
-            self.handle.pid(),
-            self.handle.ready().kubeconfig
-        )
+    pub(super) async fn entrance(&self, folder: &Path) -> Result<Entrance, ProviderError> {
+        let kubeconfig = folder.join(KUBECONFIG);
+        let text = self.handle.publish_api().await?;
+        ledger::write_private(&kubeconfig, text.as_bytes())?;
+        let networks: Vec<String> = self.networks.iter().map(|network| network.interface.clone()).collect();
+        let place = entrance::Place::Namespaces { folder: self.handle.dir().to_owned() };
+        Ok(Entrance::of(&self.facts(), place, kubeconfig, &networks, &|network, n| self.virtual_address(network, n)))
+    }
+
+    pub(super) async fn ended(&self) {
+        self.handle.ended().await;
     }
 
     pub(super) async fn close(self, ledger: &Ledger) -> Result<(), ProviderError> {
@@ -112,6 +119,28 @@ impl RefnetLab {
         Ok(closed?)
     }
 }
+
+/// The logs of labs that a ledger claims and nobody holds any longer: everything in them has ended, and their files are there.
+pub(super) fn salvage(ledger: &Path) -> BTreeMap<String, String> {
+    let mut texts = BTreeMap::new();
+    for resource in ledger::outstanding(ledger).unwrap_or_default() {
+        let Resource::RefnetLab { folder } = resource else { continue };
+        for path in std::fs::read_dir(folder).into_iter().flatten().flatten().map(|entry| entry.path()) {
+            let name = path
+                .file_stem()
+                .map(|name| name.to_string_lossy().into_owned())
+                .filter(|_| path.extension().is_some_and(|end| end == "log"));
+            let text = std::fs::read(&path).unwrap_or_default();
+            let text = String::from_utf8_lossy(&text[text.len().saturating_sub(LOG_MAX)..]).into_owned();
+            // One that is empty says that nothing was amiss.
+            texts.extend(name.map(|name| (name, text)));
+        }
+    }
+    texts
+}
+
+/// How much of each log is salvaged.
+const LOG_MAX: usize = 256 * 1024;
 
 /// Takes away what is left and says so in the ledger.
 fn gone(resource: &Resource, ledger: &Ledger) -> Result<(), ProviderError> {

@@ -15,7 +15,7 @@ use plumb_core::verdict::Outcome;
 use plumb_engine::library::{Ask, Library};
 use plumb_engine::parts::Given;
 use plumb_engine::process::Identity;
-use plumb_engine::run::{Cleanup, Event, Stop};
+use plumb_engine::run::{Cleanup, Event, Keep, Stop};
 use plumb_engine::{ledger, provider, suite};
 
 /// How often the owner is killed, each time at another moment, and how many owners live at a time.
@@ -62,7 +62,9 @@ fn own(out: &Path, keep: bool) -> ExitCode {
         Event::Kept(_) => println!("kept"),
         Event::Step { .. } => {}
     });
-    let cleanup = if keep { Cleanup::Keep } else { Cleanup::Close };
+    let folder = out.join("kept");
+    std::fs::create_dir_all(&folder).unwrap();
+    let cleanup = if keep { Cleanup::Keep(Keep { span: LIMIT * 30, folder }) } else { Cleanup::Close };
     suite::run_here(plan, out, &cleanup.into(), &Stop::default(), listener).unwrap();
     ExitCode::SUCCESS
 }
@@ -177,8 +179,8 @@ fn swept() -> Result<(), String> {
     while owner.line() != "kept" {}
     // A lab whose owner is gone and whose janitor never was.
     let dead = ledger::runtime_folder().unwrap().join(format!("test-{}", std::process::id()));
-    ledger::make_lab_folder(&dead, "test").unwrap();
-    let label = ledger::Label { run: "test".into(), owner: Identity { pid: 1, start: 1 }, kept: false };
+    ledger::make_lab_folder(&dead, "test", None).unwrap();
+    let label = ledger::Label { run: "test".into(), owner: Identity { pid: 1, start: 1 }, expires: None };
     std::fs::write(dead.join("owner.json"), serde_json::to_vec(&label).unwrap()).unwrap();
     ledger::sweep().map_err(|error| error.to_string())?;
     let (used_there, dead_there) = (used.exists(), dead.exists());

@@ -61,8 +61,11 @@ pub async fn in_pod(engine: &Engine, node: &str, namespace: &str, name: &str, va
     Ok(Session::over(vantage, streams.output, streams.input))
 }
 
-/// Path of a Pod's network namespace; `None` when it is on the host network.
-async fn network_of(engine: &Engine, node: &str, namespace: &str, name: &str) -> Result<Option<String>, AgentError> {
+/// Path of a Pod's network namespace in its node; `None` when it is on the host network.
+///
+/// # Errors
+/// See [`AgentError`].
+pub async fn network_of(engine: &Engine, node: &str, namespace: &str, name: &str) -> Result<Option<String>, AgentError> {
     let exact = format!("^{name}$");
     let list = ["crictl", "pods", "--quiet", "--state", "ready", "--namespace", namespace, "--name", &exact];
     let listed = engine.succeed(node, &list, QUESTION).await?;

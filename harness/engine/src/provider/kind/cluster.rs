@@ -377,7 +377,7 @@ async fn stores(
 fn make_folder(name: &str, run: &str, ledger: &Ledger) -> Result<PathBuf, KindError> {
     let folder = ledger::runtime_folder().map_err(super::ground::GroundError::from)?.join(name);
     ledger_line(ledger, Resource::Folder { folder: folder.clone() })?;
-    ledger::make_lab_folder(&folder, run).map_err(super::ground::GroundError::from)?;
+    ledger::make_lab_folder(&folder, run, ledger::expiry(ledger.path())).map_err(super::ground::GroundError::from)?;
     Ok(folder)
 }
 

@@ -26,12 +26,13 @@ pub(crate) use self::availability::registry;
 pub use self::availability::unavailable;
 use self::cluster::{Made, Spec};
 pub use self::shared::Sharing;
-use super::{Place, ProviderError};
-use crate::cilium::Installation;
+use super::{Entrance, Place, ProviderError, entrance};
+use crate::cilium::{Chart, CiliumError, Installation};
 use crate::clock;
 use crate::docker::{Claim, DockerError, Engine};
 use crate::folder::RunFolder;
 use crate::ledger::{self, Ledger, LedgerError, Line, Resource};
+use crate::parts::Given;
 use crate::run::Setup;
 use crate::session::Session;
 
@@ -96,6 +97,9 @@ impl KindError {
     pub fn whose(&self) -> Whose {
         match self {
             KindError::Agent(_) | KindError::Part(_) => Whose::Environment,
+            // What was given is not what it should be.
+            KindError::Cilium(CiliumError::Chart { .. } | CiliumError::NoChart { .. }) => Whose::Environment,
+            KindError::Images(error) if !matches!(error, images::ImagesError::Docker(_)) => Whose::Environment,
             KindError::Create(create::CreateError::Start { .. }) => Whose::Environment,
             KindError::Docker(error) | KindError::Ground(ground::GroundError::Docker(error)) => match error {
                 DockerError::Refused { .. } | DockerError::Call { .. } | DockerError::Late { .. } | DockerError::Command { .. } => {
@@ -143,8 +147,9 @@ impl KindLab {
                 crate::janitor::entrust(ledger.path())?;
                 let place = lease::take_slot(&ledger::runtime_folder()?).await.map_err(KindError::from)?;
                 let name = cluster::name_of(run.id());
+                let claim = Claim { expires: ledger::expiry(ledger.path()), ..Claim::own(run.id()) };
                 // On the heap: the state of everything that overlaps in it is large.
-                let making = Box::pin(cluster::make(&spec, &name, given, Claim::own(run.id()), ledger));
+                let making = Box::pin(cluster::make(&spec, &name, given, claim, ledger));
                 let made = tokio::time::timeout(limit, making).await.map_err(|_| KindError::Late(limit))??;
                 (made, Right::Own { _place: place })
             }
@@ -222,13 +227,12 @@ impl KindLab {
         texts
     }
 
-    pub(super) fn entrance(&self) -> String {
-        let name = self.made.ground.name();
-        format!(
-            "cluster {name}, KUBECONFIG={}; nodes: docker exec -it {name}-control-plane bash; client: container {}",
-            self.made.kubeconfig.display(),
-            self.made.ground.client(),
-        )
+    pub(super) fn entrance(&self) -> Entrance {
+        let ground = &self.made.ground;
+        let networks: Vec<String> = ground.networks().into_iter().map(|(interface, ..)| interface).collect();
+        let place = entrance::Place::Docker { cluster: ground.name().to_owned(), client: ground.client() };
+        let kept = |network: &str, n| self.virtual_address(network, n);
+        Entrance::of(&self.facts(), place, self.made.kubeconfig.clone(), &networks, &kept)
     }
 
     pub(super) async fn close(self, ledger: &Ledger) -> Result<(), ProviderError> {
@@ -237,6 +241,15 @@ impl KindLab {
             Right::Shared(held) => Ok(held.release(&self.made).await?),
         }
     }
+}
+
+/// What is wrong with the parts that are given for a plan, as can be told before anything is made.
+pub fn mistakes(plan: &Plan, given: &Given) -> Vec<String> {
+    let spec = Spec::of(plan);
+    let versions = [Some(&spec.cilium), spec.upgraded_to.as_ref()].into_iter().flatten();
+    let charts = versions.filter_map(|version| Chart::of(given, version).err()).map(|error| error.to_string());
+    let images = given.images.iter().filter_map(|folder| images::archives(folder).err()).map(|error| error.to_string());
+    charts.chain(images).collect()
 }
 
 /// Whether a plan does things to nodes or to Cilium itself: such a cluster is nobody else's, before or after.

@@ -150,12 +150,12 @@ async fn hold(folder: &Path) -> Result<Lease, KindError> {
 }
 
 /// What is known of the cluster in a folder; `None` when it was never ready.
-pub(super) fn read_state(folder: &Path) -> Option<State> {
+pub(crate) fn read_state(folder: &Path) -> Option<State> {
     serde_json::from_slice(&fs::read(folder.join("cluster.json")).ok()?).ok()
 }
 
 /// Who makes or uses it.
-pub(super) fn read_use(folder: &Path) -> Option<Use> {
+pub(crate) fn read_use(folder: &Path) -> Option<Use> {
     serde_json::from_slice(&fs::read(folder.join("use.json")).ok()?).ok()
 }
 

@@ -21,7 +21,7 @@ use self::access::{Access, AccessError};
 use self::agents::AgentError;
 use self::sweep::Owner;
 use super::kind::lease::{self, Lease, LeaseError};
-use super::{Found, Place, ProviderError, Unfit};
+use super::{Entrance, Found, Place, ProviderError, Unfit, entrance};
 use crate::clock;
 use crate::cluster::collect::{self, Namespaces};
 use crate::cluster::facts::{self, Facts};
@@ -29,7 +29,7 @@ use crate::cluster::{ApiError, Claim, Cluster, Manifest, ObjectId};
 use crate::folder::RunFolder;
 use crate::ledger::{self, Ledger, LedgerError, Line, Resource};
 use crate::parts::Given;
-use crate::run::{Cleanup, Setup};
+use crate::run::Setup;
 use crate::session::Session;
 
 /// The namespace of the agents. There is one of it, so whoever has it has the cluster to themselves: scenarios use fixed names.
@@ -40,8 +40,6 @@ const SHARED: [&str; 2] = ["default", "kube-system"];
 const CALL: Duration = Duration::from_secs(15);
 /// Limit for the agents to run: an image may be pulled in this time.
 const AGENTS: Duration = Duration::from_secs(180);
-/// How long a lab that is kept on purpose is somebody's.
-const KEPT: Duration = Duration::from_secs(7 * 24 * 3600);
 
 /// The cluster was not adopted, or not asked.
 #[derive(Debug, thiserror::Error)]
@@ -137,7 +135,7 @@ pub struct KubeconfigLab {
     pods: BTreeMap<String, String>,
     image: String,
     namespaces: BTreeSet<String>,
-    entrance: String,
+    entrance: Entrance,
     /// Nobody else of this machine adopts it meanwhile.
     _turn: Lease,
 }
@@ -154,8 +152,8 @@ impl KubeconfigLab {
         let image = setup.given.agent_image.clone().ok_or_else(|| ProviderError::Absent("no image of the agent was given".into()))?;
         crate::janitor::entrust(ledger.path())?;
         let turn = take_turn(&access).await?;
-        let claim = claim(&access, plan, run, setup, ledger)?;
-        let adoption = Adoption { plan, run: run.id(), access: &access, image, claim, turn };
+        let claim = claim(&access, plan, run, ledger)?;
+        let adoption = Adoption { plan, access: &access, image, claim, turn };
         let adopting = Box::pin(adopt(adoption, limit));
         tokio::time::timeout(limit, adopting).await.map_err(|_| ProviderError::Late(limit))?.map_err(ProviderError::from)
     }
@@ -202,7 +200,7 @@ impl KubeconfigLab {
         texts
     }
 
-    pub(super) fn entrance(&self) -> String {
+    pub(super) fn entrance(&self) -> Entrance {
         self.entrance.clone()
     }
 
@@ -221,11 +219,12 @@ async fn take_turn(access: &Access) -> Result<Lease, ProviderError> {
 }
 
 /// The run's claim: labels that say whose an object is and until when, and the ledger it is entered in first.
-fn claim(access: &Access, plan: &Plan, run: &RunFolder, setup: &Setup, ledger: &Ledger) -> Result<Claim, LedgerError> {
+fn claim(access: &Access, plan: &Plan, run: &RunFolder, ledger: &Ledger) -> Result<Claim, LedgerError> {
     let budgets = &plan.budgets;
     let whole = Duration::from_millis(budgets.lab_ms + budgets.trial_ms + budgets.collect_ms + budgets.close_ms) + AGENTS;
-    let life = if setup.cleanup == Cleanup::Keep { KEPT } else { whole };
-    let owner = Owner::own(clock::unix_s().saturating_add(i64::try_from(life.as_secs()).unwrap_or(i64::MAX)));
+    // What is kept says in its ledger until when.
+    let expires = ledger::expiry(ledger.path());
+    let owner = Owner::own(expires.unwrap_or_else(|| clock::unix_s().saturating_add(i64::try_from(whole.as_secs()).unwrap_or(i64::MAX))));
     let entries = Ledger::reopen(ledger.path())?;
     let (access, id) = (access.clone(), run.id().to_owned());
     let enter = move |object: &ObjectId| {
@@ -238,7 +237,6 @@ fn claim(access: &Access, plan: &Plan, run: &RunFolder, setup: &Setup, ledger: &
 /// Who adopts which cluster, by what right, and for what.
 struct Adoption<'a> {
     plan: &'a Plan,
-    run: &'a str,
     access: &'a Access,
     image: String,
     claim: Claim,
@@ -247,7 +245,7 @@ struct Adoption<'a> {
 
 /// Puts the agents into the cluster and asks them for the nodes' links.
 async fn adopt(adoption: Adoption<'_>, limit: Duration) -> Result<KubeconfigLab, AdoptError> {
-    let Adoption { plan, run, access, image, claim, turn } = adoption;
+    let Adoption { plan, access, image, claim, turn } = adoption;
     let began = clock::monotonic_ns();
     let client = access.reach().await?;
     let facts = facts::read(&client, CALL).await?;
@@ -285,8 +283,8 @@ async fn adopt(adoption: Adoption<'_>, limit: Duration) -> Result<KubeconfigLab,
         faults: Vec::new(),
         phases_ms: BTreeMap::from([("agents".to_owned(), agents_ms)]),
     };
-    let entrance =
-        format!("the cluster of {}; objects of this run: kubectl get all -A -l plumbline.run={}", access.shown(), run.to_ascii_lowercase());
+    let files = std::env::join_paths(&access.files).unwrap_or_default();
+    let entrance = Entrance::of(&facts, entrance::Place::Found, files.into(), &[], &|_, _| None);
     Ok(KubeconfigLab { client, claim, facts, found: text, pods, image, namespaces, entrance, _turn: turn })
 }
 
