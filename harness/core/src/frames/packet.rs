@@ -27,6 +27,10 @@ pub enum Kind {
 }
 
 impl Kind {
+    /// Every kind, in the order of their numbers (`kind as usize`).
+    pub const ALL: [Kind; 9] =
+        [Kind::Arp, Kind::Icmp, Kind::Icmp6, Kind::Tcp, Kind::Udp, Kind::Vxlan, Kind::WireGuard, Kind::Esp, Kind::Other];
+
     /// The name it has in summaries.
     pub fn name(self) -> &'static str {
         match self {

@@ -1,11 +1,15 @@
-//! Counts frames as they come; the end result is a [`CaptureSummary`]. Works on live frames and on recordings alike.
+//! Counts frames as they come; the end result is a [`CaptureSummary`]. Works on live frames and on recordings alike. What is counted by
+//! name is counted by number until the end: a flood comes by here frame by frame.
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
 
 use memchr::memmem::Finder;
 
 use super::decode::{Decoder, LinkType};
 use super::packet::{Kind, Packet, WireGuardMessage};
-use super::tls;
-use crate::probe::{CanaryHits, CaptureOp, CaptureSummary, FrameRef, WireGuardCount};
+use super::tls::{self, RecordKind};
+use crate::probe::{CanaryHits, CaptureOp, CaptureSummary, FrameRef, Volume};
 
 /// How many frames with a canary are pointed at.
 const FIRST: usize = 8;
@@ -16,6 +20,10 @@ pub struct Summary {
     decoder: Decoder,
     finders: Vec<Finder<'static>>,
     counted: CaptureSummary,
+    kinds: [Volume; Kind::ALL.len()],
+    tls_records: [u64; RecordKind::ALL.len()],
+    /// WireGuard data by source and destination.
+    pairs: BTreeMap<(IpAddr, IpAddr), u64>,
 }
 
 impl Summary {
@@ -31,6 +39,9 @@ impl Summary {
             decoder: Decoder::new(op, link),
             finders: op.canaries.iter().map(|canary| Finder::new(canary.text.as_bytes()).into_owned()).collect(),
             counted: CaptureSummary { interface: op.interface.clone(), canaries: canaries.collect(), ..Default::default() },
+            kinds: Default::default(),
+            tls_records: Default::default(),
+            pairs: BTreeMap::new(),
         }
     }
 
@@ -46,7 +57,7 @@ impl Summary {
         counted.truncated += u64::from(bytes.len() < wire_len);
         let packet = self.decoder.decode(bytes).ok();
         match &packet {
-            Some(packet) => count(counted, packet, wire_len),
+            Some(packet) => self.count(packet, wire_len),
             None => counted.undecodable += 1,
         }
         self.canaries(bytes, packet.as_ref(), at_ns);
@@ -54,8 +65,50 @@ impl Summary {
 
     /// What was counted so far. The agent overwrites `from_ns` and `to_ns` with when it began and stopped listening.
     pub fn finish(mut self, dropped: u64) -> CaptureSummary {
-        self.counted.dropped = dropped;
+        let counted = &mut self.counted;
+        counted.dropped = dropped;
+        let kinds = Kind::ALL.into_iter().zip(self.kinds).filter(|(_, volume)| volume.frames > 0);
+        counted.kinds = kinds.map(|(kind, volume)| (kind.name().to_owned(), volume)).collect();
+        let records = RecordKind::ALL.into_iter().zip(self.tls_records).filter(|(_, count)| *count > 0);
+        counted.tls_records = records.map(|(kind, count)| (kind.name().to_owned(), count)).collect();
+        let pairs = self.pairs.into_iter();
+        counted.wireguard.pairs = pairs.map(|((source, destination), count)| (format!("{source}>{destination}"), count)).collect();
         self.counted
+    }
+
+    fn count(&mut self, packet: &Packet<'_>, wire_len: usize) {
+        let volume = &mut self.kinds[packet.kind as usize];
+        volume.frames += 1;
+        volume.bytes += wire_len as u64;
+        if let Some(message) = packet.wireguard {
+            self.wireguard(message, packet);
+        }
+        let innermost = packet.innermost();
+        if innermost.kind == Kind::Tcp {
+            for record in tls::records(innermost.payload) {
+                self.tls_records[record as usize] += 1;
+            }
+        }
+    }
+
+    fn wireguard(&mut self, message: WireGuardMessage, packet: &Packet<'_>) {
+        let counted = &mut self.counted.wireguard;
+        match message {
+            WireGuardMessage::Initiation => counted.initiation += 1,
+            WireGuardMessage::Response => counted.response += 1,
+            WireGuardMessage::Cookie => counted.cookie += 1,
+            WireGuardMessage::Keepalive => {
+                counted.keepalive += 1;
+                counted.data_bytes += packet.payload_len as u64;
+            }
+            WireGuardMessage::Data => {
+                counted.data += 1;
+                counted.data_bytes += packet.payload_len as u64;
+                if let (Some(source), Some(destination)) = (packet.source, packet.destination) {
+                    *self.pairs.entry((source, destination)).or_default() += 1;
+                }
+            }
+        }
     }
 
     /// Looks at every captured byte, headers too: a canary in a frame that does not decode still is a canary on the wire.
@@ -76,36 +129,13 @@ impl Summary {
     }
 }
 
-fn count(counted: &mut CaptureSummary, packet: &Packet<'_>, wire_len: usize) {
-    let volume = counted.kinds.entry(packet.kind.name().to_owned()).or_default();
-    volume.frames += 1;
-    volume.bytes += wire_len as u64;
-    if let Some(message) = packet.wireguard {
-        wireguard(&mut counted.wireguard, message, packet);
-    }
-    let innermost = packet.innermost();
-    if innermost.kind == Kind::Tcp {
-        for record in tls::records(innermost.payload) {
-            *counted.tls_records.entry(record.name().to_owned()).or_default() += 1;
-        }
-    }
-}
+#[cfg(test)]
+mod tests {
+    use super::*;
 
-fn wireguard(counted: &mut WireGuardCount, message: WireGuardMessage, packet: &Packet<'_>) {
-    match message {
-        WireGuardMessage::Initiation => counted.initiation += 1,
-        WireGuardMessage::Response => counted.response += 1,
-        WireGuardMessage::Cookie => counted.cookie += 1,
-        WireGuardMessage::Keepalive => {
-            counted.keepalive += 1;
-            counted.data_bytes += packet.payload_len as u64;
-        }
-        WireGuardMessage::Data => {
-            counted.data += 1;
-            counted.data_bytes += packet.payload_len as u64;
-            if let (Some(source), Some(destination)) = (packet.source, packet.destination) {
-                *counted.pairs.entry(format!("{source}>{destination}")).or_default() += 1;
-            }
-        }
+    #[test]
+    fn kinds_stand_in_the_order_of_their_numbers() {
+        assert!(Kind::ALL.iter().enumerate().all(|(at, kind)| *kind as usize == at));
+        assert!(RecordKind::ALL.iter().enumerate().all(|(at, kind)| *kind as usize == at));
     }
 }

@@ -14,6 +14,9 @@ pub enum RecordKind {
 }
 
 impl RecordKind {
+    /// Every kind, in the order of their numbers (`kind as usize`).
+    pub const ALL: [RecordKind; 4] = [RecordKind::ChangeCipherSpec, RecordKind::Alert, RecordKind::Handshake, RecordKind::ApplicationData];
+
     /// The name it has in [`crate::probe::CaptureSummary::tls_records`].
     pub fn name(self) -> &'static str {
         match self {
