@@ -99,8 +99,10 @@ pub struct PingAttempt {
 #[serde(rename_all = "camelCase")]
 pub enum PingOutcome {
     /// An echo reply.
+    #[serde(rename_all = "camelCase")]
     Reply {
-        /// Round trip, microseconds.
+        /// Round trip, microseconds. Runs recorded before this was written like every other field have `rtt_us`.
+        #[serde(alias = "rtt_us")]
         rtt_us: u64,
     },
     /// Fragmentation needed (RFC 792, RFC 1191) or packet too big (RFC 4443), from the path or the own kernel.
@@ -192,4 +194,20 @@ fn one_second() -> u64 {
 
 fn twenty_ms() -> u64 {
     20
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests")]
+
+    use super::*;
+
+    #[test]
+    fn reply_is_written_like_every_other_field_and_read_as_it_was_written_before() {
+        let reply = PingOutcome::Reply { rtt_us: 7 };
+        assert_eq!(serde_json::to_string(&reply).unwrap(), r#"{"reply":{"rttUs":7}}"#);
+        for text in [r#"{"reply":{"rttUs":7}}"#, r#"{"reply":{"rtt_us":7}}"#] {
+            assert_eq!(serde_json::from_str::<PingOutcome>(text).unwrap(), reply, "{text}");
+        }
+    }
 }
