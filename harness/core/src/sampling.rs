@@ -3,10 +3,14 @@
 //! [`Wait`] is told each observation's outcome ([`crate::verdict::holds`]) and the time, and answers with a [`Decision`]. Times are
 //! nanoseconds since the run began. What it remembers for a bad end is the last five different states.
 
+mod silence;
+
 use std::collections::VecDeque;
 
 use crate::evidence::Waited;
 use crate::verdict::Blocker;
+
+pub use silence::Silence;
 
 /// How many different last states are kept.
 const STATES: usize = 5;

@@ -69,16 +69,24 @@ async fn paths(scene: &Scene, step: &Distribution) -> Result<Vec<Path>, Trouble>
 
 /// Waits until no path answers with another revision than the marker.
 async fn settled(scene: &Scene, step: &Distribution, marker: &str, paths: &[Path]) -> Result<plumb_core::evidence::Waited, Trouble> {
-    let mut wait = Wait::eventually(scene.recorder.now_ns(), scene.plan.budgets.revision_ms * 1_000_000, PACE_NS);
+    let whole_ms = scene.plan.budgets.revision_ms;
+    let names: Vec<String> = paths.iter().map(|path| path.to.with_port(step.probe.port)).collect();
+    let begin = |limit_ms: u64| Wait::eventually(scene.recorder.now_ns(), limit_ms * 1_000_000, PACE_NS);
+    let mut known_silent = scene.silence().knows(&names);
+    let mut wait = begin(scene.silence().limit_ms(&names, whole_ms));
     loop {
-        let mut outcome = Ok(());
-        for path in paths {
+        let (mut outcome, mut silent) = (Ok(()), None);
+        for (path, name) in paths.iter().zip(&names) {
             let report = tally(scene, step, path, LOOK).await?;
             if let Some(other) = report.tally.iter().find(|row| row.marker.as_deref() != Some(marker)) {
-                let why = format!("on {} {}, expected revision {marker}", path.to.with_port(step.probe.port), in_words(other));
-                outcome = Err(Blocker::Broken(why));
+                silent = report.tally.iter().all(|row| row.status.is_none()).then(|| name.clone());
+                outcome = Err(Blocker::Broken(format!("on {name} {}, expected revision {marker}", in_words(other))));
                 break;
             }
+        }
+        if known_silent && silent.is_none() {
+            // It has come to life: it gets the whole wait.
+            (known_silent, wait) = (false, begin(whole_ms));
         }
         let now_ns = scene.recorder.now_ns();
         match wait.on_observation(now_ns, &outcome) {
@@ -86,7 +94,10 @@ async fn settled(scene: &Scene, step: &Distribution, marker: &str, paths: &[Path
                 // The pace of looks: a data plane cannot be watched.
                 tokio::time::sleep(Duration::from_nanos(next_at_ns.saturating_sub(now_ns))).await;
             }
-            Decision::Held | Decision::Expired => return Ok(wait.waited(now_ns)),
+            ended @ (Decision::Held | Decision::Expired) => {
+                scene.silence().learn(&names, silent, ended);
+                return Ok(wait.waited(now_ns));
+            }
         }
     }
 }

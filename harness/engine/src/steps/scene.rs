@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use plumb_core::evidence::{Fact, LabFacts, Observation, Trouble, Whose};
 use plumb_core::plan::Plan;
+use plumb_core::sampling::Silence;
 use plumb_core::scenario::model::Step;
 use plumb_core::steps::walk;
 use plumb_core::verdict::Context;
@@ -36,6 +37,7 @@ pub struct Scene {
     ids: HashMap<usize, String>,
     context: Mutex<Context>,
     sessions: tokio::sync::Mutex<HashMap<Place, Arc<Session>>>,
+    silence: Mutex<Silence>,
     stop: CancellationToken,
     listener: Listener,
 }
@@ -48,7 +50,20 @@ impl Scene {
         let ids = walk(&plan.scenario.steps).into_iter().map(|named| (address(named.step), named.id)).collect();
         let context = Mutex::new(Context::of(&recorder.observations()));
         let RunHooks { stop, listener } = run;
-        Scene { plan, recorder, lab, cluster, certs, facts, ids, context, sessions: Default::default(), stop, listener }
+        Scene {
+            plan,
+            recorder,
+            lab,
+            cluster,
+            certs,
+            facts,
+            ids,
+            context,
+            sessions: Default::default(),
+            silence: Default::default(),
+            stop,
+            listener,
+        }
     }
 
     /// The id a step goes by.
@@ -73,6 +88,11 @@ impl Scene {
     /// What expectations are compared with.
     pub(super) fn context(&self) -> std::sync::MutexGuard<'_, Context> {
         self.context.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What earlier splits know of paths that answer nothing.
+    pub(super) fn silence(&self) -> std::sync::MutexGuard<'_, Silence> {
+        self.silence.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Tells whoever listens that a step began.
