@@ -5,7 +5,7 @@ mod lint;
 
 pub(crate) use known::known;
 
-pub use lint::{Action, Before, Finding, FlagSet, Object, Place, Severity, Topology, lint, lint_flags};
+pub use lint::{Action, Before, Finding, FlagSet, Object, Place, Severity, Topology, lint, lint_flags, tls_route_versions};
 
 use std::collections::BTreeMap;
 use std::sync::OnceLock;

@@ -19,6 +19,8 @@ pub mod api;
 
 pub mod mirror;
 
+mod labels;
+
 pub mod control;
 
 pub mod gateway;
@@ -26,6 +28,8 @@ pub mod gateway;
 pub mod service;
 
 mod socket;
+
+mod dial;
 
 pub mod lab;
 

@@ -2,18 +2,20 @@
 //!
 //! Keys that are not read here are not modelled; the planner names them in every report (`plumb_core::capability`).
 
-use std::collections::BTreeMap;
 use std::time::Duration;
 
 use serde_json::Value;
 
 use crate::fault::FaultSet;
+use crate::spec::LabSpec;
 
 /// What the helm values in force switch on.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Settings {
     /// `gatewayAPI.enabled`.
     pub gateway: bool,
+    /// The version of TLSRoutes that is read ([`LabSpec::tls_route`]).
+    pub tls_route: String,
     /// `gatewayAPI.hostNetwork.enabled`: listeners on every node's own addresses, no LoadBalancer Service.
     pub host_network: bool,
     /// `gatewayAPI.enableAlpn`: offer `h2` and `http/1.1` where TLS is terminated.
@@ -40,11 +42,12 @@ pub struct L2Settings {
 }
 
 impl Settings {
-    /// Reads dotted values, for example `gatewayAPI.enabled: true`.
+    /// Reads a lab's dotted values, for example `gatewayAPI.enabled: true`.
     ///
     /// # Errors
     /// Every value that is not of its kind, each with its key.
-    pub fn from_values(values: &BTreeMap<String, Value>) -> Result<Settings, Vec<String>> {
+    pub fn of(spec: &LabSpec) -> Result<Settings, Vec<String>> {
+        let values = &spec.values;
         let mut mistakes = Vec::new();
         let mut flag = |key: &str| match values.get(key) {
             None => false,
@@ -77,7 +80,7 @@ impl Settings {
         let wireguard = encryption && values.get("encryption.type").and_then(Value::as_str) == Some("wireguard");
         let devices = devices(values.get("devices"));
         if mistakes.is_empty() {
-            Ok(Settings { gateway, host_network, alpn, l2, devices, wireguard, node_encryption })
+            Ok(Settings { gateway, tls_route: spec.tls_route(), host_network, alpn, l2, devices, wireguard, node_encryption })
         } else {
             Err(mistakes)
         }

@@ -29,12 +29,20 @@ pub struct LabSpec {
     pub client: Vec<String>,
     /// Helm values in force, dotted keys.
     pub values: BTreeMap<String, serde_json::Value>,
-    /// Gateway API definitions to serve, plural names, each with its channel: `httproutes`, `experimental/tlsroutes`.
+    /// Gateway API definitions to serve, each as [`Definition`] reads it: `httproutes`, `experimental/tlsroutes`, `tlsroutes@v1`.
     pub crds: Vec<String>,
     /// Faults that are switched on.
     pub faults: FaultSet,
     /// Decides every choice that is free.
     pub seed: u64,
+}
+
+impl LabSpec {
+    /// The version TLSRoutes are read in: the preferred one of those that are served.
+    pub fn tls_route(&self) -> String {
+        let asked = self.crds.iter().map(|text| Definition::read(text)).find(|asked| asked.plural == "tlsroutes");
+        asked.and_then(|asked| asked.versions.first().copied()).unwrap_or(TLS_ROUTE).to_owned()
+    }
 }
 
 /// A node.
@@ -130,4 +138,46 @@ pub enum Answer {
         /// What was tried and what came back.
         message: String,
     },
+}
+
+/// Version of TLSRoutes where none is named: the experimental channel of every release has it.
+const TLS_ROUTE: &str = "v1alpha2";
+
+/// A Gateway API definition as it is asked for: `[<channel>/]<plural>[@<version>,...]`, the preferred version first.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Definition<'a> {
+    /// `httproutes`.
+    pub plural: &'a str,
+    /// `standard` or `experimental`.
+    pub channel: &'a str,
+    /// Versions that are served; empty = all that are known.
+    pub versions: Vec<&'a str>,
+}
+
+impl<'a> Definition<'a> {
+    /// Takes it apart.
+    pub fn read(text: &'a str) -> Definition<'a> {
+        let (name, versions) = text.split_once('@').unwrap_or((text, ""));
+        let (channel, plural) = name.split_once('/').unwrap_or(("standard", name));
+        let mut versions: Vec<&str> = versions.split(',').filter(|version| !version.is_empty()).collect();
+        if versions.is_empty() && plural == "tlsroutes" {
+            versions.push(TLS_ROUTE);
+        }
+        Definition { plural, channel, versions }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn definition_names_its_channel_and_its_versions() {
+        let read = |text| Definition::read(text);
+        let expected = |channel, plural, versions| Definition { plural, channel, versions };
+        assert_eq!(read("httproutes"), expected("standard", "httproutes", vec![]));
+        assert_eq!(read("experimental/tlsroutes"), expected("experimental", "tlsroutes", vec!["v1alpha2"]));
+        assert_eq!(read("tlsroutes@v1"), expected("standard", "tlsroutes", vec!["v1"]));
+        assert_eq!(read("experimental/tlsroutes@v1,v1alpha2"), expected("experimental", "tlsroutes", vec!["v1", "v1alpha2"]));
+    }
 }

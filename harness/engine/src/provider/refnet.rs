@@ -167,6 +167,13 @@ pub fn spec(plan: &Plan) -> Result<(LabSpec, Vec<String>), ProviderError> {
     let served = |name: &String| DEFINITIONS.contains(&name.rsplit('/').next().unwrap_or(name));
     let (crds, unserved): (Vec<String>, Vec<String>) =
         gateway_api.map(|api| api.crds.clone()).unwrap_or_default().into_iter().partition(served);
+    let release = gateway_api.map(|api| api.version.as_str()).unwrap_or_default();
+    let versions = plumb_core::profile::tls_route_versions(release, &crds).join(",");
+    let in_release = |name: String| match name.rsplit('/').next() {
+        Some("tlsroutes") if !versions.is_empty() => format!("{name}@{versions}"),
+        _ => name,
+    };
+    let crds = crds.into_iter().map(in_release).collect();
     let unserved = unserved.into_iter().map(|name| format!("definition of {name}")).collect();
     let spec = LabSpec {
         nodes: nodes.map(|(at, name)| NodeSpec { name, control_plane: at < control_planes }).collect(),

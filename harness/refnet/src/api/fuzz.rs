@@ -1,19 +1,31 @@
 //! Entry for fuzzing: bytes become requests to a server of their own. Whatever they are, there is an answer and no panic.
 
+use std::sync::{Arc, LazyLock, Mutex, OnceLock};
+
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, Method};
 
 use super::handle::handle;
 use super::request::Call;
-use super::{ApiConfig, ApiServer};
+use super::{ApiConfig, ApiServer, Inner};
+
+/// What every input begins with. Making one writes all definitions, which would be nearly all the time of an input; copies share them.
+static BEGINNING: LazyLock<Option<ApiServer>> = LazyLock::new(|| {
+    let crds = ["gateways", "httproutes", "experimental/tlsroutes"].map(str::to_owned).to_vec();
+    ApiServer::new(ApiConfig { crds }).ok()
+});
 
 /// Runs requests on a fresh server. Requests are parted by a NUL byte; each is `METHOD target`, header lines, an empty line and a body.
+///
+/// # Panics
+/// When there is no server to ask: a run of nothing would pass.
 pub fn fuzz_request(data: &[u8]) {
-    let crds = ["gateways", "httproutes", "experimental/tlsroutes"].map(str::to_owned).to_vec();
-    let Ok(server) = ApiServer::new(ApiConfig { crds }) else { return };
+    let beginning = BEGINNING.as_ref().expect("the definitions named here are known");
+    let store = Mutex::new(beginning.inner.lock().apart());
+    let inner = Arc::new(Inner { store, stopped: beginning.inner.stopped.child_token(), containers: OnceLock::new() });
     for one in data.split(|byte| *byte == 0).take(16) {
         if let Some(call) = parse(one) {
-            drop(handle(&server.inner, &call, &server.inner.stopped));
+            drop(handle(&inner, &call, &inner.stopped));
         }
     }
 }

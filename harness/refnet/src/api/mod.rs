@@ -41,6 +41,8 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock};
 use serde_json::json;
 use tokio_util::sync::CancellationToken;
 
+use crate::spec::Definition;
+
 pub use containers::{Container, Containers, Life, Started, Starting};
 pub use fuzz::fuzz_request;
 pub use listen::{ServeError, Serving};
@@ -50,14 +52,14 @@ pub use service::{ApiService, Body};
 /// What a server is made with.
 #[derive(Debug, Clone, Default)]
 pub struct ApiConfig {
-    /// Gateway API definitions to serve, plural names, each with its channel when not standard: `httproutes`, `experimental/tlsroutes`.
+    /// Gateway API definitions to serve, each as [`crate::spec::Definition`] reads it.
     pub crds: Vec<String>,
 }
 
 /// A server cannot be made as asked.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ConfigError {
-    /// No Gateway API definition of this name is known.
+    /// No Gateway API definition of this name, or not in that version, is known.
     #[error("find a Gateway API definition named `{0}`")]
     UnknownDefinition(String),
 }
@@ -88,9 +90,8 @@ impl ApiServer {
         let mut definitions = Vec::new();
         for kind in kinds::served(&config.crds)? {
             if kind.custom {
-                let experimental = format!("experimental/{}", kind.plural);
-                let channel = if config.crds.contains(&experimental) { "experimental" } else { "standard" };
-                definitions.push(kinds::definition_of(&kind, channel, &now));
+                let asked = config.crds.iter().map(|text| Definition::read(text)).find(|asked| asked.plural == kind.plural);
+                definitions.push(kinds::definition_of(&kind, asked.map_or("standard", |asked| asked.channel), &now));
             }
             store.serve(kind);
         }

@@ -101,6 +101,26 @@ impl Store {
         Store { revision: 1, shelves: Vec::new(), by_plural: HashMap::new(), by_uid: HashMap::new(), weight: 0 }
     }
 
+    /// A store of its own with the same objects; nobody watches it, and it has no history.
+    pub(crate) fn apart(&self) -> Store {
+        let shelf = |shelf: &Shelf| Shelf {
+            kind: shelf.kind.clone(),
+            objects: shelf.objects.clone(),
+            history: VecDeque::new(),
+            history_weight: 0,
+            forgotten: self.revision,
+            signal: watch::Sender::new(self.revision),
+            retired: shelf.retired,
+        };
+        Store {
+            revision: self.revision,
+            shelves: self.shelves.iter().map(shelf).collect(),
+            by_plural: self.by_plural.clone(),
+            by_uid: self.by_uid.clone(),
+            weight: self.weight,
+        }
+    }
+
     /// The newest revision.
     pub(crate) fn revision(&self) -> u64 {
         self.revision

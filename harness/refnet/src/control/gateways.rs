@@ -16,7 +16,6 @@ use crate::gateway::model::{
     Condition, GATEWAY_LABEL, GatewayState, RouteState, World, merge_conditions, merge_parents, service_name, translate,
 };
 use crate::gateway::objects::{CONTROLLER, ClassSpec, GatewaySpec, Item, resource};
-use crate::gateway::source::TLS_ROUTE;
 
 /// The Gateway controller.
 #[derive(Debug, Default)]
@@ -48,7 +47,7 @@ impl Controller for Gateways {
                 outcome = outcome.and(self.say_route(cluster, &http, route, state).await);
             }
         }
-        let tls = resource(TLS_ROUTE, "TLSRoute", "tlsroutes");
+        let tls = resource(&cluster.settings.tls_route, "TLSRoute", "tlsroutes");
         for state in &translation.tls_routes {
             if let Some(route) = named(&world.tls_routes, &state.namespace, &state.name) {
                 outcome = outcome.and(self.say_route(cluster, &tls, route, state).await);

@@ -77,7 +77,7 @@ pub async fn run(client: Client, settings: Settings, faults: FaultSet, seed: u64
     let pulse = Pulse::new();
     let pools = resource_of("cilium.io", pools::VERSION, "CiliumLoadBalancerIPPool", "ciliumloadbalancerippools");
     let cluster = Cluster {
-        source: Source::follow(&client, &pulse, &cancel),
+        source: Source::follow(&client, &settings.tls_route, &pulse, &cancel),
         pods: Mirror::follow(Api::all(client.clone()), pulse.clone(), cancel.clone()),
         deployments: Mirror::follow(Api::all(client.clone()), pulse.clone(), cancel.clone()),
         daemon_sets: Mirror::follow(Api::all(client.clone()), pulse.clone(), cancel.clone()),

@@ -4,8 +4,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::Ipv4Addr;
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
-use kube::core::{Selector, SelectorExt};
 use serde::Deserialize;
+
+use crate::labels::selects;
 
 /// Version pools are read in.
 pub(super) const VERSION: &str = "v2";
@@ -90,7 +91,8 @@ pub(super) fn assign(pools: &[Pool], claims: &[Claim]) -> (Vec<Grant>, Vec<PoolS
         let mut own = Vec::new();
         for address in &claim.has {
             let number = u32::from(*address);
-            let fits = (0..pools.len()).any(|at| usable(at) && selects(&pools[at], claim) && contains(&ranges[at], number));
+            let fits = (0..pools.len())
+                .any(|at| usable(at) && selects(pools[at].spec.service_selector.as_ref(), &claim.labels) && contains(&ranges[at], number));
             let wanted = claim.asked.is_empty() || claim.asked.contains(address);
             if fits && wanted && taken.insert(number) {
                 own.push(*address);
@@ -101,7 +103,7 @@ pub(super) fn assign(pools: &[Pool], claims: &[Claim]) -> (Vec<Grant>, Vec<PoolS
     let mut grants = Vec::new();
     for (claim, mut addresses) in claims.iter().zip(kept) {
         let open: Vec<_> = (0..pools.len()).filter(|at| usable(*at) && !pools[*at].spec.disabled).collect();
-        let mine: Vec<_> = open.iter().copied().filter(|at| selects(&pools[*at], claim)).collect();
+        let mine: Vec<_> = open.iter().copied().filter(|at| selects(pools[*at].spec.service_selector.as_ref(), &claim.labels)).collect();
         for asked in claim.asked.iter().filter(|asked| !claim.has.contains(asked)) {
             let number = u32::from(*asked);
             if mine.iter().any(|at| contains(&ranges[*at], number)) && taken.insert(number) {
@@ -131,13 +133,6 @@ pub(super) fn assign(pools: &[Pool], claims: &[Claim]) -> (Vec<Grant>, Vec<PoolS
         conflict,
     });
     (grants, states.collect())
-}
-
-fn selects(pool: &Pool, claim: &Claim) -> bool {
-    match &pool.spec.service_selector {
-        None => true,
-        Some(selector) => Selector::try_from(selector.clone()).is_ok_and(|selector| selector.matches(&claim.labels)),
-    }
 }
 
 fn contains(ranges: &[(u32, u32)], number: u32) -> bool {

@@ -3,13 +3,14 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use k8s_openapi::api::core::v1::{Node, NodeSelectorRequirement, NodeSelectorTerm, Pod, Toleration};
+use k8s_openapi::api::core::v1::{Node, NodeSelectorTerm, Pod, Toleration};
 use kube::Api;
 use kube::api::{Patch, PatchParams, PostParams};
 use serde_json::json;
 
 use super::write::{ignore_gone, is_code, now};
 use super::{Cluster, Controller};
+use crate::labels::{Labels, require};
 
 /// Label and taint of control planes.
 const CONTROL_PLANE: &str = "node-role.kubernetes.io/control-plane";
@@ -124,7 +125,7 @@ fn is_ready(node: &Node) -> bool {
 }
 
 /// A control plane keeps Pods out even where its taint was not written down.
-fn tolerated(node: &Node, labels: &BTreeMap<String, String>, tolerations: &[Toleration]) -> bool {
+fn tolerated(node: &Node, labels: &Labels, tolerations: &[Toleration]) -> bool {
     let taints = node.spec.as_ref().and_then(|spec| spec.taints.as_deref()).unwrap_or_default();
     let hard = taints.iter().filter(|taint| taint.effect != "PreferNoSchedule");
     let mut taints: Vec<_> = hard.map(|taint| (taint.key.as_str(), taint.value.as_deref().unwrap_or(""), taint.effect.as_str())).collect();
@@ -144,22 +145,12 @@ fn tolerates(toleration: &Toleration, (key, value, effect): (&str, &str, &str)) 
         }
 }
 
-fn term_holds(term: &NodeSelectorTerm, labels: &BTreeMap<String, String>, name: &str) -> bool {
-    let by_label = term.match_expressions.iter().flatten().all(|rule| rule_holds(rule, labels.get(&rule.key).map(String::as_str)));
-    let by_field = term.match_fields.iter().flatten().all(|rule| rule.key == "metadata.name" && rule_holds(rule, Some(name)));
-    let says_something = term.match_expressions.iter().flatten().count() + term.match_fields.iter().flatten().count() > 0;
-    says_something && by_label && by_field
-}
-
-fn rule_holds(rule: &NodeSelectorRequirement, value: Option<&str>) -> bool {
-    let among = || value.is_some_and(|value| rule.values.iter().flatten().any(|wanted| wanted == value));
-    match rule.operator.as_str() {
-        "In" => among(),
-        "NotIn" => !among(),
-        "Exists" => value.is_some(),
-        "DoesNotExist" => value.is_none(),
-        _ => false,
-    }
+fn term_holds(term: &NodeSelectorTerm, labels: &Labels, name: &str) -> bool {
+    let (expressions, fields) = (term.match_expressions.as_deref().unwrap_or_default(), term.match_fields.as_deref().unwrap_or_default());
+    let field = "metadata.name";
+    let by_field = fields.iter().all(|rule| rule.key == field) && require(fields, &Labels::from([(field.to_owned(), name.to_owned())]));
+    let says_something = !expressions.is_empty() || !fields.is_empty();
+    says_something && require(expressions, labels) && by_field
 }
 
 #[cfg(test)]

@@ -27,7 +27,16 @@ struct Lab {
 }
 
 fn settings(host_network: bool) -> Settings {
-    Settings { gateway: true, host_network, alpn: false, l2: None, devices: Vec::new(), wireguard: false, node_encryption: false }
+    Settings {
+        gateway: true,
+        tls_route: "v1alpha2".to_owned(),
+        host_network,
+        alpn: false,
+        l2: None,
+        devices: Vec::new(),
+        wireguard: false,
+        node_encryption: false,
+    }
 }
 
 impl Lab {

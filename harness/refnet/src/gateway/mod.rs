@@ -59,7 +59,7 @@ pub async fn run(client: kube::Client, ctx: NodeContext, cancel: CancellationTok
     }
     let pulse = Pulse::new();
     let mut changes = pulse.listen();
-    let source = Source::follow(&client, &pulse, &cancel);
+    let source = Source::follow(&client, &ctx.settings.tls_route, &pulse, &cancel);
     let node = Arc::new(Node::new(&ctx.name, ctx.seed, ctx.faults.clone(), ctx.settings.alpn));
     let mut sockets = Sockets::new(Arc::clone(&node), cancel.clone());
     let mut memory = FirstSeen::default();

@@ -14,9 +14,6 @@ use super::objects::{Item, resource};
 use crate::fault::FaultSet;
 use crate::mirror::{Mirror, Pulse};
 
-/// Version TLSRoutes are read in: the one of the document and of every Cilium up to 1.19.
-pub const TLS_ROUTE: &str = "v1alpha2";
-
 /// Mirrors of everything the translation reads.
 #[derive(Debug, Clone)]
 pub struct Source {
@@ -33,8 +30,8 @@ pub struct Source {
 }
 
 impl Source {
-    /// Starts every watch.
-    pub fn follow(client: &Client, pulse: &Pulse, cancel: &CancellationToken) -> Source {
+    /// Starts every watch. `tls_route` is the version TLSRoutes are read in.
+    pub fn follow(client: &Client, tls_route: &str, pulse: &Pulse, cancel: &CancellationToken) -> Source {
         let dynamic = |version: &str, kind: &str, plural: &str| {
             Mirror::follow(Api::all_with(client.clone(), &resource(version, kind, plural)), pulse.clone(), cancel.clone())
         };
@@ -42,7 +39,7 @@ impl Source {
             classes: dynamic("v1", "GatewayClass", "gatewayclasses"),
             gateways: dynamic("v1", "Gateway", "gateways"),
             http_routes: dynamic("v1", "HTTPRoute", "httproutes"),
-            tls_routes: dynamic(TLS_ROUTE, "TLSRoute", "tlsroutes"),
+            tls_routes: dynamic(tls_route, "TLSRoute", "tlsroutes"),
             grants: dynamic("v1beta1", "ReferenceGrant", "referencegrants"),
             services: Mirror::follow(Api::all(client.clone()), pulse.clone(), cancel.clone()),
             slices: Mirror::follow(Api::all(client.clone()), pulse.clone(), cancel.clone()),

@@ -19,11 +19,8 @@ mod candidate;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use futures::{Stream, StreamExt, TryStreamExt};
 use k8s_openapi::api::core::v1::{Node, Service};
 use kube::api::DynamicObject;
-use kube::core::{ApiResource, GroupVersionKind};
-use kube::runtime::{WatchStreamExt, reflector, watcher};
 use kube::{Api, Client, ResourceExt};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
@@ -33,6 +30,9 @@ use self::candidate::Candidate;
 use self::policy::{Entry, PolicySpec};
 use self::responder::Responder;
 use crate::fault::Fault;
+use crate::gateway::objects::resource_of;
+use crate::labels::Labels;
+use crate::mirror::{Mirror, Pulse};
 use crate::settings::{L2Settings, NodeContext};
 
 /// Namespace of the leases, where Cilium runs.
@@ -66,7 +66,7 @@ pub async fn run(client: Client, ctx: NodeContext, cancel: CancellationToken) ->
     let listening = CancellationToken::new();
     let responder = Responder::open(&devices, &listening).map_err(|source| L2Error::Listen { devices: devices.join(", "), source })?;
     let mut announcer = Announcer {
-        objects: Objects::watch(&client, &ctx.name, &cancel),
+        objects: Objects::follow(&client, &cancel),
         candidates: BTreeMap::new(),
         untouched: BTreeMap::new(),
         tasks: TaskTracker::new(),
@@ -112,10 +112,10 @@ struct Announcer {
 
 impl Announcer {
     fn reconcile(&mut self) {
-        let labels = self.objects.node_labels();
+        let labels = self.objects.labels_of(&self.ctx.name);
         let policies = self.objects.policies();
         let mut wanted: BTreeMap<ServiceKey, BTreeSet<Entry>> = BTreeMap::new();
-        for service in self.objects.services.state() {
+        for service in self.objects.services.all() {
             let entries = policy::entries(&service, &policies, &labels, &self.devices);
             let key = (service.namespace().unwrap_or_default(), service.name_any());
             if !entries.is_empty() && self.noticed(&key, &service) {
@@ -159,29 +159,22 @@ impl Announcer {
 
 /// What the announcer reads from the API, kept up to date.
 struct Objects {
-    services: reflector::Store<Service>,
-    policies: reflector::Store<DynamicObject>,
-    node: reflector::Store<Node>,
-    changes: watch::Receiver<()>,
+    services: Mirror<Service>,
+    policies: Mirror<DynamicObject>,
+    nodes: Mirror<Node>,
+    changes: watch::Receiver<u64>,
 }
 
 impl Objects {
-    fn watch(client: &Client, node: &str, cancel: &CancellationToken) -> Objects {
-        let (changed, changes) = watch::channel(());
-        let kind = GroupVersionKind::gvk("cilium.io", "v2alpha1", "CiliumL2AnnouncementPolicy");
-        let policy = ApiResource::from_gvk_with_plural(&kind, "ciliuml2announcementpolicies");
-        let own = watcher::Config::default().fields(&format!("metadata.name={node}"));
-
-        let (services, writer) = reflector::store();
-        let events = watcher(Api::<Service>::all(client.clone()), watcher::Config::default());
-        follow(reflector(writer, events), changed.clone(), cancel);
-        let writer = reflector::store::Writer::new(policy.clone());
-        let policies = writer.as_reader();
-        let events = watcher(Api::<DynamicObject>::all_with(client.clone(), &policy), watcher::Config::default());
-        follow(reflector(writer, events), changed.clone(), cancel);
-        let (node, writer) = reflector::store();
-        follow(reflector(writer, watcher(Api::<Node>::all(client.clone()), own)), changed, cancel);
-        Objects { services, policies, node, changes }
+    fn follow(client: &Client, cancel: &CancellationToken) -> Objects {
+        let pulse = Pulse::new();
+        let policy = resource_of("cilium.io", "v2alpha1", "CiliumL2AnnouncementPolicy", "ciliuml2announcementpolicies");
+        Objects {
+            changes: pulse.listen(),
+            services: Mirror::follow(Api::all(client.clone()), pulse.clone(), cancel.clone()),
+            policies: Mirror::follow(Api::all_with(client.clone(), &policy), pulse.clone(), cancel.clone()),
+            nodes: Mirror::follow(Api::all(client.clone()), pulse, cancel.clone()),
+        }
     }
 
     /// Waits for any change; several at once count as one.
@@ -193,32 +186,13 @@ impl Objects {
     }
 
     fn policies(&self) -> Vec<PolicySpec> {
-        let specs = self.policies.state();
+        let specs = self.policies.all();
         let specs = specs.iter().map(|policy| policy.data.get("spec").cloned().unwrap_or_default());
         // What does not read as a policy was refused by the API; ignoring it here is what the agent does too.
         specs.filter_map(|spec| serde_json::from_value(spec).ok()).collect()
     }
 
-    fn node_labels(&self) -> policy::Labels {
-        self.node.state().first().and_then(|node| node.metadata.labels.clone()).unwrap_or_default()
+    fn labels_of(&self, node: &str) -> Labels {
+        self.nodes.find("", node).and_then(|node| node.metadata.labels.clone()).unwrap_or_default()
     }
-}
-
-/// Drives a watch, for good: errors are waited out with growing pauses.
-fn follow<K: Send + 'static>(
-    events: impl Stream<Item = Result<watcher::Event<K>, watcher::Error>> + Send + 'static,
-    changed: watch::Sender<()>,
-    cancel: &CancellationToken,
-) {
-    let cancel = cancel.clone();
-    let events = events.default_backoff();
-    tokio::spawn(async move {
-        let each = events.into_stream().for_each(|event| {
-            if event.is_ok() {
-                changed.send_replace(());
-            }
-            std::future::ready(())
-        });
-        cancel.run_until_cancelled(each).await
-    });
 }

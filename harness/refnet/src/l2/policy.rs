@@ -1,11 +1,13 @@
 //! Which addresses a node may announce on which interface: CiliumL2AnnouncementPolicy against Services and the node. Pure.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::net::Ipv4Addr;
 
 use k8s_openapi::api::core::v1::Service;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
 use serde::Deserialize;
+
+use crate::labels::{Labels, selects};
 
 /// `spec` of a CiliumL2AnnouncementPolicy (`cilium.io/v2alpha1`).
 #[derive(Debug, Clone, Default, Deserialize)]
@@ -29,9 +31,6 @@ pub(crate) struct Entry {
     pub(crate) address: Ipv4Addr,
     pub(crate) interface: String,
 }
-
-/// Labels by key.
-pub(crate) type Labels = BTreeMap<String, String>;
 
 /// What a node may announce of a Service: empty = it takes no part in the election of that Service.
 ///
@@ -83,24 +82,6 @@ fn addresses(service: &Service, policy: &PolicySpec) -> BTreeSet<Ipv4Addr> {
 
 fn named(expressions: &[String], device: &str) -> bool {
     expressions.is_empty() || expressions.iter().any(|e| regex::Regex::new(e).is_ok_and(|regex| regex.is_match(device)))
-}
-
-/// A label selector as Kubernetes reads it; absent selects everything.
-fn selects(selector: Option<&LabelSelector>, labels: &Labels) -> bool {
-    let Some(selector) = selector else { return true };
-    let exact = selector.match_labels.iter().flatten().all(|(key, value)| labels.get(key) == Some(value));
-    exact
-        && selector.match_expressions.iter().flatten().all(|rule| {
-            let value = labels.get(&rule.key);
-            let listed = || value.is_some_and(|v| rule.values.iter().flatten().any(|x| x == v));
-            match rule.operator.as_str() {
-                "In" => listed(),
-                "NotIn" => !listed(),
-                "Exists" => value.is_some(),
-                "DoesNotExist" => value.is_none(),
-                _ => false,
-            }
-        })
 }
 
 #[cfg(test)]

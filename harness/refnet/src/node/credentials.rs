@@ -3,7 +3,10 @@
 use std::io::{self, Write as _};
 use std::os::unix::fs::OpenOptionsExt as _;
 
+use tokio::net::TcpStream;
+
 use crate::api::Identity;
+use crate::dial;
 
 /// Writes a node's credentials. Called by the supervisor in the lab's directory.
 ///
@@ -15,16 +18,22 @@ pub(crate) fn write(node: &str, ca_pem: &str, identity: &Identity) -> io::Result
     write_private(&format!("node-{node}.key"), &identity.key_pem)
 }
 
-/// A client configuration from them. Called by the node's process in the lab's directory.
+/// A client with them, over the lab's wire. Called by the node's process in the lab's directory.
 ///
 /// # Errors
 /// The files cannot be read, or the URL is none.
-pub(crate) fn client(node: &str, url: &str) -> io::Result<kube::Config> {
-    let identity = Identity {
-        cert_pem: std::fs::read_to_string(format!("node-{node}.pem"))?,
-        key_pem: std::fs::read_to_string(format!("node-{node}.key"))?,
+pub(crate) fn client(node: &str, url: &str) -> io::Result<kube::Client> {
+    let [ca, certificate, key] = ["ca.pem".to_owned(), format!("node-{node}.pem"), format!("node-{node}.key")].map(std::fs::read_to_string);
+    let address = url.strip_prefix("https://").ok_or_else(|| io::Error::other(format!("{url} is not https")))?.to_owned();
+    let dial = move || {
+        let address = address.clone();
+        async move {
+            let stream = TcpStream::connect(address).await?;
+            stream.set_nodelay(true)?;
+            Ok(stream)
+        }
     };
-    crate::api::kube_config(url, &std::fs::read_to_string("ca.pem")?, &identity).map_err(io::Error::other)
+    dial::client(url, &dial::Credentials { ca: &ca?, certificate: &certificate?, key: &key? }, dial::Protocol::Http2, dial)
 }
 
 /// Writes a file nobody else can read.

@@ -15,13 +15,12 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
-use kube::api::DynamicObject;
-use kube::core::{ApiResource, GroupVersionKind};
-use kube::{Api, Client, ResourceExt};
+use kube::{Client, ResourceExt};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
+use crate::mirror::{Mirror, Pulse};
 use crate::net::netlink::NetError;
 use crate::net::plan::{NodePlan, Plan};
 use crate::settings::{NodeContext, Settings};
@@ -111,7 +110,7 @@ fn read(name: &str) -> Result<Node, NodeError> {
     let text = std::fs::read("spec.json").map_err(|error| wrong(error.to_string()))?;
     let spec: LabSpec = serde_json::from_slice(&text).map_err(|error| wrong(error.to_string()))?;
     let plan = Plan::of(&spec).map_err(|error| wrong(error.to_string()))?;
-    let settings = Settings::from_values(&spec.values).map_err(|mistakes| wrong(mistakes.join("; ")))?;
+    let settings = Settings::of(&spec).map_err(|mistakes| wrong(mistakes.join("; ")))?;
     let own = plan.node(name).cloned().ok_or_else(|| wrong(format!("there is no node {name}")))?;
     let context = own.context(&spec, &settings);
     Ok(Node { plan, own, context })
@@ -199,27 +198,19 @@ fn chain(error: &dyn std::error::Error) -> String {
 
 /// A client with the node's own certificate, over the lab's wire.
 fn connect(node: &Node) -> Result<Client, NodeError> {
-    let config = credentials::client(&node.own.name, &node.plan.api_url());
-    let config = config.map_err(|source| NodeError::Io { operation: "read the node's credentials", source })?;
-    Client::try_from(config).map_err(|source| NodeError::Api { operation: "set up the client for the API", source: Box::new(source) })
+    let client = credentials::client(&node.own.name, &node.plan.api_url());
+    client.map_err(|source| NodeError::Io { operation: "set up the client for the API", source })
 }
 
 /// Waits until every node has published its key: before that, what is to be encrypted is dropped.
 async fn keys_known(client: &Client, node: &Node) -> Result<(), NodeError> {
-    use futures::StreamExt as _;
-    use kube::runtime::{WatchStreamExt as _, watcher};
-    let kind = GroupVersionKind::gvk("cilium.io", "v2", "CiliumNode");
-    let nodes = Api::<DynamicObject>::all_with(client.clone(), &ApiResource::from_gvk_with_plural(&kind, "ciliumnodes"));
-    let mut waiting: std::collections::BTreeSet<_> = node.plan.nodes.iter().map(|peer| peer.name.clone()).collect();
-    let mut events = std::pin::pin!(watcher(nodes, watcher::Config::default()).default_backoff().applied_objects());
+    let (pulse, done) = (Pulse::new(), CancellationToken::new());
+    let _guard = done.clone().drop_guard();
+    let mut changes = pulse.listen();
+    let nodes = Mirror::follow(crate::wireguard::cilium_nodes(client.clone()), pulse, done);
+    let known = |name: &str| nodes.find("", name).is_some_and(|node| node.annotations().contains_key(crate::wireguard::KEY_ANNOTATION));
     let heard = tokio::time::timeout(KEYS_LIMIT, async {
-        while !waiting.is_empty() {
-            if let Some(Ok(found)) = events.next().await
-                && found.annotations().contains_key(crate::wireguard::KEY_ANNOTATION)
-            {
-                waiting.remove(&found.name_any());
-            }
-        }
+        while !node.plan.nodes.iter().all(|peer| known(&peer.name)) && changes.changed().await.is_ok() {}
     });
     heard.await.map_err(|_| NodeError::Io {
         operation: "hear every node's WireGuard key",

@@ -14,11 +14,9 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures::{StreamExt, stream};
 use k8s_openapi::api::core::v1::Service;
 use k8s_openapi::api::discovery::v1::EndpointSlice;
 use kube::Api;
-use kube::runtime::{WatchStreamExt, reflector, watcher};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
@@ -26,6 +24,7 @@ pub(crate) use self::frontends::endpoints;
 use self::frontends::{Frontend, Protocol, Wanted};
 use self::vip::Vips;
 use crate::chance::Chance;
+use crate::mirror::{Mirror, Pulse};
 use crate::settings::NodeContext;
 use crate::socket;
 
@@ -46,28 +45,24 @@ pub enum ServiceError {
 /// When there is no netlink socket.
 pub async fn run(client: kube::Client, ctx: NodeContext, cancel: CancellationToken) -> Result<(), ServiceError> {
     let vips = Vips::open().map_err(ServiceError::Netlink)?;
-    let (services, service_writer) = reflector::store::<Service>();
-    let (slices, slice_writer) = reflector::store::<EndpointSlice>();
-    let config = watcher::Config::default;
-    let service_events = reflector(service_writer, watcher(Api::all(client.clone()), config())).default_backoff();
-    let slice_events = reflector(slice_writer, watcher(Api::all(client), config())).default_backoff();
-    let mut changes = std::pin::pin!(stream::select(service_events.map(|event| event.is_ok()), slice_events.map(|event| event.is_ok())));
+    let pulse = Pulse::new();
+    let mut changes = pulse.listen();
+    let services = Mirror::<Service>::follow(Api::all(client.clone()), pulse.clone(), cancel.clone());
+    let slices = Mirror::<EndpointSlice>::follow(Api::all(client), pulse, cancel.clone());
     let mut node = Node { vips, open: BTreeMap::new(), chance: Arc::new(Chance::new(ctx.seed, &format!("service {}", ctx.name))) };
     let mut settled = true;
     loop {
         let change = async {
             match settled {
-                true => changes.next().await,
+                true => changes.changed().await,
                 // An address may still be on its way to `lo`, or a port be taken for a moment.
-                false => tokio::time::timeout(AGAIN, changes.next()).await.unwrap_or(Some(true)),
+                false => tokio::time::timeout(AGAIN, changes.changed()).await.unwrap_or(Ok(())),
             }
         };
-        let Some(Some(changed)) = cancel.run_until_cancelled(change).await else { break };
-        if changed {
-            let (services, slices) = (services.state(), slices.state());
-            let slices: Vec<&EndpointSlice> = slices.iter().map(Arc::as_ref).collect();
-            settled = node.serve(frontends::wanted(services.iter().map(Arc::as_ref), &slices)).await;
-        }
+        let Some(Ok(())) = cancel.run_until_cancelled(change).await else { break };
+        let (services, slices) = (services.all(), slices.all());
+        let slices: Vec<&EndpointSlice> = slices.iter().map(Arc::as_ref).collect();
+        settled = node.serve(frontends::wanted(services.iter().map(Arc::as_ref), &slices)).await;
     }
     Ok(())
 }

@@ -59,7 +59,7 @@ impl Cluster {
     /// Makes the lab.
     pub(super) async fn start(dir: &Path, spec: LabSpec, began: Instant) -> Result<Cluster, SupervisorError> {
         let mut phases = Phases::since(began);
-        let settings = Settings::from_values(&spec.values).map_err(|mistakes| SupervisorError::Values(mistakes.join("; ")))?;
+        let settings = Settings::of(&spec).map_err(|mistakes| SupervisorError::Values(mistakes.join("; ")))?;
         let plan = Plan::of(&spec)?;
         let topology = Topology::build(&spec).await?;
         let mut machines = Vec::with_capacity(plan.nodes.len());

@@ -4,14 +4,14 @@ use std::collections::{BTreeSet, HashMap};
 use std::net::Ipv4Addr;
 
 use etherparse::{LaxNetSlice, LaxSlicedPacket, TransportSlice};
-use futures::StreamExt;
 use k8s_openapi::api::core::v1::Pod;
-use kube::runtime::{WatchStreamExt, reflector, watcher};
 use kube::{Api, Client};
 use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
 
 use super::peers::Peer;
 use crate::fault::{Fault, FaultSet};
+use crate::mirror::{Mirror, Pulse};
 use crate::net::names::VXLAN_PORT;
 use crate::settings::NodeContext;
 
@@ -139,14 +139,19 @@ fn plain(packet: &LaxSlicedPacket<'_>) -> Option<Flow> {
 }
 
 /// Keeps the addresses of this node's Pods that are being deleted.
-pub(super) async fn follow_terminating(client: Client, node: String, addresses: watch::Sender<BTreeSet<Ipv4Addr>>) {
-    let (pods, writer) = reflector::store::<Pod>();
-    let own = watcher::Config::default().fields(&format!("spec.nodeName={node}"));
-    let events = reflector(writer, watcher(Api::all(client), own)).default_backoff();
-    let mut events = std::pin::pin!(events);
-    while events.next().await.is_some() {
-        let state = pods.state();
-        let leaving = state.iter().filter(|pod| pod.metadata.deletion_timestamp.is_some());
+pub(super) async fn follow_terminating(
+    client: Client,
+    node: String,
+    addresses: watch::Sender<BTreeSet<Ipv4Addr>>,
+    cancel: CancellationToken,
+) {
+    let pulse = Pulse::new();
+    let mut changes = pulse.listen();
+    let pods = Mirror::<Pod>::follow(Api::all(client), pulse, cancel);
+    while changes.changed().await.is_ok() {
+        let all = pods.all();
+        let own = all.iter().filter(|pod| pod.spec.as_ref().is_some_and(|spec| spec.node_name.as_ref() == Some(&node)));
+        let leaving = own.filter(|pod| pod.metadata.deletion_timestamp.is_some());
         let leaving = leaving.filter_map(|pod| pod.status.as_ref()?.pod_ip.as_ref()?.parse().ok()).collect();
         addresses.send_replace(leaving);
     }

@@ -14,10 +14,7 @@ mod tunnel;
 use std::io;
 
 use boringtun::x25519::{PublicKey, StaticSecret};
-use futures::StreamExt;
 use kube::api::{DynamicObject, Patch, PatchParams};
-use kube::core::{ApiResource, GroupVersionKind};
-use kube::runtime::{WatchStreamExt, reflector, watcher};
 use kube::{Api, Client};
 use ring::rand::{SecureRandom, SystemRandom};
 use serde_json::json;
@@ -27,6 +24,8 @@ use tokio_util::sync::CancellationToken;
 use self::leak::Leak;
 use self::peers::Peer;
 use crate::fault::Fault;
+use crate::gateway::objects::resource_of;
+use crate::mirror::{Mirror, Pulse};
 use crate::settings::NodeContext;
 
 /// Annotation of a CiliumNode with the node's public key (base64).
@@ -61,9 +60,9 @@ pub async fn run(client: Client, ctx: NodeContext, cancel: CancellationToken) ->
     let (terminating, leaving) = watch::channel(std::collections::BTreeSet::new());
     let public = PublicKey::from(&secret);
     let publish = tokio::spawn(cancel.clone().run_until_cancelled_owned(publish(client.clone(), ctx.clone(), public)));
-    let follow = tokio::spawn(cancel.clone().run_until_cancelled_owned(follow_peers(client.clone(), ctx.name.clone(), peers)));
+    let follow = tokio::spawn(follow_peers(client.clone(), ctx.name.clone(), peers, cancel.clone()));
     if ctx.faults.has(Fault::EncryptionTerminatingPodLeaks) {
-        tokio::spawn(cancel.clone().run_until_cancelled_owned(leak::follow_terminating(client, ctx.name.clone(), terminating)));
+        tokio::spawn(leak::follow_terminating(client, ctx.name.clone(), terminating, cancel.clone()));
     }
     let mut tunnel = tunnel::Tunnel::open(&ctx, secret, Leak::new(&ctx, leaving))?;
     let outcome = cancel.run_until_cancelled(async {
@@ -88,9 +87,8 @@ fn secret() -> Result<StaticSecret, WireGuardError> {
     Ok(StaticSecret::from(bytes))
 }
 
-fn cilium_nodes(client: Client) -> Api<DynamicObject> {
-    let kind = GroupVersionKind::gvk("cilium.io", "v2", "CiliumNode");
-    Api::all_with(client, &ApiResource::from_gvk_with_plural(&kind, "ciliumnodes"))
+pub(crate) fn cilium_nodes(client: Client) -> Api<DynamicObject> {
+    Api::all_with(client, &resource_of("cilium.io", "v2", "CiliumNode", "ciliumnodes"))
 }
 
 /// Says on the CiliumNode who this node is and what its key is; again whenever that fails.
@@ -122,17 +120,13 @@ async fn publish(client: Client, ctx: NodeContext, public: PublicKey) {
     }
 }
 
-async fn follow_peers(client: Client, own: String, peers: watch::Sender<Vec<Peer>>) {
-    let kind = GroupVersionKind::gvk("cilium.io", "v2", "CiliumNode");
-    let writer = reflector::store::Writer::new(ApiResource::from_gvk_with_plural(&kind, "ciliumnodes"));
-    let nodes = writer.as_reader();
-    let events = reflector(writer, watcher(cilium_nodes(client), watcher::Config::default())).default_backoff();
-    let mut events = std::pin::pin!(events);
-    while let Some(event) = events.next().await {
-        if event.is_ok() {
-            let state = nodes.state();
-            let now = peers::peers(state.iter().map(AsRef::as_ref), &own);
-            peers.send_if_modified(|known| std::mem::replace(known, now.clone()) != now);
-        }
+async fn follow_peers(client: Client, own: String, peers: watch::Sender<Vec<Peer>>, cancel: CancellationToken) {
+    let pulse = Pulse::new();
+    let mut changes = pulse.listen();
+    let nodes = Mirror::follow(cilium_nodes(client), pulse, cancel);
+    while changes.changed().await.is_ok() {
+        let all = nodes.all();
+        let now = peers::peers(all.iter().map(AsRef::as_ref), &own);
+        peers.send_if_modified(|known| std::mem::replace(known, now.clone()) != now);
     }
 }

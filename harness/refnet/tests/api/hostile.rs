@@ -16,7 +16,7 @@ async fn answer(method: &str, target: &str, headers: &[(&str, &str)], body: Vec<
     answer_on(&server(), method, target, headers, body).await
 }
 
-async fn answer_on(
+pub(crate) async fn answer_on(
     server: &plumb_refnet::api::ApiServer,
     method: &str,
     target: &str,

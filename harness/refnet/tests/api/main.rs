@@ -8,6 +8,7 @@ mod kubectl;
 mod refusals;
 mod rules;
 mod running;
+mod versions;
 
 use std::net::{IpAddr, Ipv4Addr, TcpListener};
 

@@ -18,6 +18,7 @@ mod values;
 pub use finding::{Finding, Place, Severity};
 pub use flags::{Action, Before, FlagSet, Topology};
 pub use objects::Object;
+pub use routes::tls_route_versions;
 
 use super::{Profile, Side};
 use flags::Subject;

@@ -42,6 +42,11 @@ pub(super) fn tls_route_version(subject: &Subject<'_>, found: &mut Found) {
     }
 }
 
+/// Versions of TLSRoute that a release's definitions serve, the stored one first; empty when nobody asked for them.
+pub fn tls_route_versions(release: &str, crds: &[String]) -> Vec<String> {
+    served(release, crds).map(|(_, versions)| versions).unwrap_or_default()
+}
+
 /// Versions of TLSRoute in force, and the release.
 fn served(release: &str, crds: &[String]) -> Option<(Version, Vec<String>)> {
     let version = Version::parse(release).ok()?;

@@ -56,7 +56,7 @@ pub(super) fn kind(plural: &str) -> Option<Kind> {
         ),
         "httproutes" => make("HTTPRoute", plural, &[], &["v1", "v1beta1"], http_route(), hostnames()),
         "grpcroutes" => make("GRPCRoute", plural, &[], &["v1"], grpc_route(), hostnames()),
-        "tlsroutes" => make("TLSRoute", plural, &[], &["v1alpha2"], tls_route(), vec![Column::name(), Column::age()]),
+        "tlsroutes" => tls_routes(),
         "referencegrants" => {
             make("ReferenceGrant", plural, &["refgrant"], &["v1beta1"], reference_grant(), vec![Column::name(), Column::age()])
         }
@@ -104,9 +104,17 @@ fn grpc_route() -> SchemaSource {
     schema!(Schema::custom::<GrpcRouteSpec, GrpcRouteStatus>("GRPCRoute"))
 }
 
-fn tls_route() -> SchemaSource {
+/// The version of most releases first: it is what is served when no release was named.
+fn tls_routes() -> Kind {
+    let mut kind = make("TLSRoute", "tlsroutes", &[], &["v1alpha2", "v1alpha3", "v1"], tls_route(), vec![Column::name(), Column::age()]);
     // v1alpha2 has `hostnames` optional; the Rust type is v1's.
-    schema!(Schema::custom::<TlsRouteSpec, TlsRouteStatus>("TLSRoute").without_required("TlsRouteSpec", "hostnames"))
+    kind.versions[0].schema =
+        schema!(Schema::custom::<TlsRouteSpec, TlsRouteStatus>("TLSRoute").without_required("TlsRouteSpec", "hostnames"));
+    kind
+}
+
+fn tls_route() -> SchemaSource {
+    schema!(Schema::custom::<TlsRouteSpec, TlsRouteStatus>("TLSRoute"))
 }
 
 /// Served because Cilium 1.20 asks for it at start; the reference network's Gateway speaks plain text to its backends.

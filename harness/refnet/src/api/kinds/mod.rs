@@ -10,6 +10,7 @@ mod gateway;
 use std::sync::Arc;
 
 use super::schema::Schema;
+use crate::spec::Definition;
 
 pub(crate) use column::Column;
 pub(crate) use custom::{definition_of, established, from_definition};
@@ -111,9 +112,14 @@ use schema;
 pub(crate) fn served(crds: &[String]) -> Result<Vec<Kind>, super::ConfigError> {
     let mut kinds = builtin::kinds();
     kinds.extend(cilium::kinds());
-    for name in crds {
-        let plural = name.rsplit('/').next().unwrap_or(name);
-        let kind = gateway::kind(plural).ok_or_else(|| super::ConfigError::UnknownDefinition(name.clone()))?;
+    for text in crds {
+        let asked = Definition::read(text);
+        let unknown = || super::ConfigError::UnknownDefinition(text.clone());
+        let mut kind = gateway::kind(asked.plural).ok_or_else(unknown)?;
+        if !asked.versions.is_empty() {
+            let known = |name: &&str| kind.version(name).cloned().ok_or_else(unknown);
+            kind.versions = asked.versions.iter().map(known).collect::<Result<_, _>>()?;
+        }
         if !kinds.iter().any(|k| k.group == kind.group && k.plural == kind.plural) {
             kinds.push(kind);
         }
