@@ -1,10 +1,12 @@
 #!/usr/bin/env bash
-# Installs the Debian packages the tests talk to, when they are missing: kubectl, tcpdump and libfaketime. Tests without them are ignored.
+# Installs the Debian packages the tests talk to, when they are missing: kubectl, tcpdump and libfaketime; with PLUMB_BENCH=1 also wrk, which
+# the benchmarks compare with. Tests without them are ignored, benchmarks say so.
 set -euo pipefail
 missing=()
 command -v kubectl >/dev/null || missing+=(kubernetes-client)
 command -v tcpdump >/dev/null || missing+=(tcpdump)
 compgen -G "/usr/lib/*/faketime/libfaketimeMT.so.1" >/dev/null || missing+=(libfaketime)
+[ -z "${PLUMB_BENCH:-}" ] || command -v wrk >/dev/null || missing+=(wrk)
 if [ ${#missing[@]} -eq 0 ]; then
   exit 0
 fi

@@ -1,10 +1,10 @@
 //! What a capture costs, against tcpdump on the same flood at the same time:
 //!
 //! ```text
-//! cargo run --release -p plumb-agent --example bench_capture
+//! cargo run --profile agent -p plumb-agent --example bench_capture
 //! ```
 //!
-//! Prints frames, drops and processor seconds of both (the aim is: not more than tcpdump). The flood is TCP over the loopback interface of a
+//! Prints rows of `ci/bench.sh`'s table: frames, drops and processor seconds of both (the aim is: not more than tcpdump). The flood is TCP over the loopback interface of a
 //! network namespace of its own, so root (or `unshare -Urn`, where tcpdump then must not change its user) is needed. tcpdump keeps 256
 //! bytes of each frame and writes them to nowhere; the agent decodes each frame and looks for a canary in it.
 
@@ -37,14 +37,16 @@ fn main() {
         let tcpdump = start_tcpdump();
         let flooded = flood(bytes);
         let (cpu, summary) = end_agent(&mut agent);
-        println!("writes of {bytes} bytes, {:.2} GB in {SECONDS} s", flooded as f64 / 1e9);
-        println!("  agent:   {:>9} frames, {:>6} dropped, {cpu:.2} s of processor", summary.frames, summary.dropped);
-        if let Some(tcpdump) = tcpdump {
-            let (cpu, said) = end_tcpdump(tcpdump);
-            println!("  tcpdump: {said}, {cpu:.2} s of processor");
-        } else {
-            println!("  tcpdump is not installed");
-        }
+        let what = format!("capture of a flood, {:.1} GB in writes of {bytes} bytes in {SECONDS} s", flooded as f64 / 1e9);
+        let ours = format!("{} frames, {} dropped, {cpu:.2} s of processor", summary.frames, summary.dropped);
+        let (theirs, ratio) = match tcpdump {
+            Some(tcpdump) => {
+                let (their_cpu, said) = end_tcpdump(tcpdump);
+                (format!("tcpdump: {said}, {their_cpu:.2} s"), format!("{:.2}", cpu / their_cpu))
+            }
+            None => ("tcpdump is not installed".to_owned(), String::new()),
+        };
+        println!("| {what} | {ours} | {theirs} | {ratio} | <= 1 |");
     }
 }
 

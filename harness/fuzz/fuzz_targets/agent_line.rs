@@ -1,8 +1,4 @@
-//! The agent protocol: any line is a request, a blank, or refused.
+//! See `plumb_fuzz::agent_line`.
 #![no_main]
 
-use libfuzzer_sys::fuzz_target;
-
-fuzz_target!(|line: &[u8]| {
-    let _ = plumb_agent::parse_line(line);
-});
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| plumb_fuzz::agent_line(bytes));

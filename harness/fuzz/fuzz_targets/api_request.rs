@@ -1,6 +1,4 @@
-//! The API's request path: any bytes are answered.
+//! See `plumb_fuzz::api_request`.
 #![no_main]
 
-use libfuzzer_sys::fuzz_target;
-
-fuzz_target!(|bytes: &[u8]| plumb_refnet::api::fuzz_request(bytes));
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| plumb_fuzz::api_request(bytes));

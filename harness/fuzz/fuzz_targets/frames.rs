@@ -1,6 +1,4 @@
-//! Frames, and capture files of both kinds.
+//! See `plumb_fuzz::frames`.
 #![no_main]
 
-use libfuzzer_sys::fuzz_target;
-
-fuzz_target!(|bytes: &[u8]| plumb_core::frames::fuzz(bytes));
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| plumb_fuzz::frames(bytes));
