@@ -17,6 +17,8 @@ mod interface;
 
 mod links;
 
+mod disruption;
+
 mod packet;
 
 mod hello;

@@ -3,7 +3,7 @@
 use plumb_core::probe::{Done, Op, OpError};
 
 use super::Context;
-use crate::{client, hello, icmp, links, packet, serve};
+use crate::{client, disruption, hello, icmp, links, packet, serve};
 
 /// Carries out one operation.
 ///
@@ -22,6 +22,10 @@ pub(crate) async fn run(op: Op, context: &Context) -> Result<Done, OpError> {
         Op::Capture(op) => packet::capture::run(op, context).await.map(Done::Capture),
         Op::Load(op) => client::load::run(op, context).await.map(Done::Load),
         Op::Links => links::links().map(Done::Links),
+        Op::Link(op) => disruption::link::set(op).await.map(Done::Link),
+        Op::Cut(op) => disruption::drops::set(&op).map(Done::Cut),
+        Op::Processes { process } => disruption::processes::list(&process).map(Done::Processes),
+        Op::Signal(op) => disruption::processes::signal(&op).await.map(Done::Processes),
         Op::Serve(op) => serve::until_stopped(op, context).await,
         // The session answers this one itself.
         Op::Stop { .. } => Ok(Done::Stop),

@@ -8,6 +8,7 @@ mod support;
 
 mod arp;
 mod capture;
+mod disruption;
 mod ping;
 mod wires;
 
@@ -25,7 +26,7 @@ fn main() -> ExitCode {
     if let Err(reason) = &allowed {
         eprintln!("ignored: network namespaces cannot be made here: {reason}");
     }
-    let tests: Vec<(&'static str, fn())> = [&arp::TESTS[..], &capture::TESTS[..], &ping::TESTS[..]].concat();
+    let tests: Vec<(&'static str, fn())> = [&arp::TESTS[..], &capture::TESTS[..], &ping::TESTS[..], &disruption::TESTS[..]].concat();
     let trials = tests.into_iter().map(|(name, test)| {
         let run = move || {
             test();

@@ -113,7 +113,8 @@ impl Machine {
         self.inside(|| Agent::start_with(&[("PLUMB_AGENT_FAULT", fault)]))
     }
 
-    fn netlink(&self, work: impl AsyncFnOnce(Handle) + Send) {
+    /// Speaks to the kernel inside.
+    pub(crate) fn netlink(&self, work: impl AsyncFnOnce(Handle) + Send) {
         self.inside(|| {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
             runtime.block_on(async {

@@ -19,6 +19,9 @@ mod wire;
 
 mod place;
 
+mod disruption;
+
+pub use disruption::*;
 pub use http::*;
 pub use place::*;
 pub use tls::*;
@@ -100,6 +103,17 @@ pub enum Op {
     Load(LoadOp),
     /// The links and addresses of this namespace.
     Links,
+    /// Set a link of this namespace up or down.
+    Link(LinkOp),
+    /// Drop packets from and to some addresses, or no longer.
+    Cut(CutOp),
+    /// Processes of a name that share this network namespace.
+    Processes {
+        /// The name the kernel has of them.
+        process: String,
+    },
+    /// Send a signal to every one of them, and see its effect.
+    Signal(SignalOp),
     /// Run a server in this session, until stopped.
     Serve(ServeOp),
     /// End a long operation; it answers with its own `Done`, then this one does.
@@ -157,6 +171,12 @@ pub enum Done {
     Load(LoadReport),
     /// Answer to [`Op::Links`].
     Links(Vec<Link>),
+    /// Answer to [`Op::Link`].
+    Link(LinkReport),
+    /// Answer to [`Op::Cut`].
+    Cut(CutReport),
+    /// Answer to [`Op::Processes`] and [`Op::Signal`].
+    Processes(ProcessReport),
     /// Answer to [`Op::Serve`].
     Serve {
         /// Connections accepted.

@@ -5,6 +5,7 @@
 #![allow(clippy::unwrap_used, clippy::print_stdout, reason = "a test program, and its owners talk to it over their output")]
 
 mod bench;
+mod disruption;
 mod faults;
 mod host;
 mod images;
@@ -42,7 +43,8 @@ fn main() -> ExitCode {
     let args = Arguments::from_args();
     let missing = docker::blocking(async |_| Ok(())).err().map(|error| error.to_string());
     let required = std::env::var("PLUMB_REQUIRE").is_ok_and(|list| list.split(',').any(|name| name.trim() == "docker"));
-    let trials = [wires::TRIALS, faults::TRIALS, ownership::TRIALS, host::TRIALS, images::TRIALS, bench::TRIALS, keeper::TRIALS].concat();
+    let faults = [faults::TRIALS, disruption::TRIALS].concat();
+    let trials = [wires::TRIALS, &faults, ownership::TRIALS, host::TRIALS, images::TRIALS, bench::TRIALS, keeper::TRIALS].concat();
     let trials = trials.into_iter().map(|(name, test)| {
         let missing = missing.clone();
         Trial::ignorable_test(name, move || match missing {
