@@ -18,6 +18,8 @@ pub struct Capability {
     pub vantages: BTreeSet<&'static str>,
     /// What it can do to a node.
     pub node_actions: BTreeSet<Action>,
+    /// What else it can break, by verb: `link`, `partition`, `agent`, `api`.
+    pub disruptions: &'static [&'static str],
     /// Whether frames can be captured at its vantage points.
     pub capture: bool,
     /// Whether nodes can have further networks beside the node network.
@@ -89,6 +91,7 @@ impl Capability {
             provider: "refnet".to_owned(),
             vantages: ["client", "node", "pod"].into(),
             node_actions: [Action::Stop, Action::Start, Action::Pause, Action::Resume].into(),
+            disruptions: &["link", "partition", "agent", "api"],
             capture: true,
             second_networks: true,
             makes_nodes: true,
@@ -113,6 +116,7 @@ impl Capability {
             provider: "kubeconfig".to_owned(),
             vantages: ["node", "pod"].into(),
             node_actions: BTreeSet::new(),
+            disruptions: &[],
             capture: true,
             second_networks: false,
             makes_nodes: false,
@@ -179,6 +183,7 @@ impl Capability {
         match need {
             Need::Vantage(kind) => self.vantages.contains(kind),
             Need::Node(action) => self.node_actions.contains(action),
+            Need::Disruption(verb) => self.disruptions.contains(verb),
             Need::Capture => self.capture,
             Need::SecondNetwork => self.second_networks,
             Need::VirtualAddress => self.virtual_addresses > 0,
@@ -194,6 +199,8 @@ pub enum Need {
     Vantage(&'static str),
     /// Something done to a node.
     Node(Action),
+    /// Something else broken, by verb.
+    Disruption(&'static str),
     /// Captures.
     Capture,
     /// A network beside the node network.
@@ -210,6 +217,11 @@ impl Need {
             Need::Vantage("client") => "outside client".to_owned(),
             Need::Vantage(kind) => format!("vantage point on a {kind}"),
             Need::Node(action) => format!("way to {} a node", format!("{action:?}").to_lowercase()),
+            Need::Disruption("link") => "way to set a link of a node down".to_owned(),
+            Need::Disruption("partition") => "way to cut a node off".to_owned(),
+            Need::Disruption("agent") => "way to kill Cilium's agent".to_owned(),
+            Need::Disruption("api") => "way to pause the API server".to_owned(),
+            Need::Disruption(verb) => format!("way to do what `{verb}` does"),
             Need::Capture => "capture".to_owned(),
             Need::SecondNetwork => "second network".to_owned(),
             Need::VirtualAddress => "range of virtual addresses".to_owned(),
@@ -233,6 +245,9 @@ pub fn needs(scenario: &Scenario, virtual_addresses: bool) -> BTreeSet<Need> {
         match step {
             Step::Node(step) => {
                 needs.insert(Need::Node(step.action.into()));
+            }
+            Step::Link(_) | Step::Partition(_) | Step::Agent(_) | Step::Api(_) => {
+                needs.insert(Need::Disruption(step.verb()));
             }
             Step::Upgrade(_) | Step::Restart(_) | Step::Config(_) => {
                 needs.insert(Need::Cilium(step.verb()));
@@ -301,4 +316,9 @@ pub const FAULTS: &[&str] = &[
     "arp-until-touched",
     "failover-twice-too-slow",
     "arp-wrong-interface",
+    "arp-link-loss-releases",
+    "agent-restart-drops-address",
+    "agent-restart-keeps-stale",
+    "api-loss-stops-traffic",
+    "api-loss-freezes-routes",
 ];

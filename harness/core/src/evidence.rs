@@ -143,6 +143,8 @@ pub enum Fact {
         /// When it took effect, nanoseconds since the run began.
         effect_ns: u64,
     },
+    /// Something else of the lab was broken, or is whole again.
+    Disrupted(Disrupted),
     /// Cilium was upgraded and is ready.
     Upgraded(Upgraded),
     /// A part of Cilium was restarted and all of it is ready.
@@ -223,6 +225,48 @@ pub struct NodeFacts {
     pub pod_cidr: String,
     /// Links of its namespace.
     pub links: Vec<probe::Link>,
+}
+
+/// What was broken, or is whole again. It was seen to be so, which is more than that it was asked for.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Disrupted {
+    /// Logical name of the node it is about.
+    pub node: String,
+    /// What.
+    pub what: Disruption,
+    /// When it took effect, nanoseconds since the run began.
+    pub effect_ns: u64,
+    /// What else is known of it, in words: what went with a link, what showed that packets are lost.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub details: Vec<String>,
+}
+
+/// What can be broken and made whole.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Disruption {
+    /// A link is down, or up again.
+    Link {
+        /// Its interface.
+        interface: String,
+        /// Which.
+        action: crate::scenario::model::LinkAction,
+    },
+    /// A node is cut off, or no longer.
+    Partition {
+        /// From whom.
+        from: crate::scenario::model::CutFrom,
+        /// Which.
+        action: crate::scenario::model::PartitionAction,
+    },
+    /// The process of Cilium's agent was killed, and another runs in its place.
+    AgentKilled,
+    /// The API server stands still, or goes on.
+    Api {
+        /// Which.
+        action: crate::scenario::model::ApiAction,
+    },
 }
 
 /// A certificate of the run. Never the key.

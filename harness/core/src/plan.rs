@@ -6,6 +6,7 @@ mod by_hand;
 pub(crate) mod manifests;
 pub mod placeholders;
 mod planner;
+mod victims;
 
 pub use by_hand::{Furnished, default_scenario};
 pub use planner::{PlanError, PlanErrors, PlanInput, plan};

@@ -26,6 +26,12 @@ pub fn dispatch() -> Option<ExitCode> {
             let name = args.next().unwrap_or_default();
             Some(plumb_refnet::node::main(&folder, &name.to_string_lossy()))
         }
+        "__refagent" => {
+            let folder = PathBuf::from(args.next().unwrap_or_default());
+            let name = args.next().unwrap_or_default();
+            let generation = args.next().and_then(|text| text.to_str()?.parse().ok())?;
+            Some(plumb_refnet::node::agent_main(&folder, &name.to_string_lossy(), generation))
+        }
         "__janitor" => Some(crate::janitor::main(args.map(|arg| arg.to_string_lossy().into_owned()))),
         "__keeper" => Some(crate::provider::kind::keeper::main(args.map(|arg| arg.to_string_lossy().into_owned()))),
         "__lab" => Some(crate::labs::keeper::main()),

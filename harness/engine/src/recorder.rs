@@ -112,6 +112,12 @@ impl Recorder {
         self.inner.lock().unwrap_or_else(std::sync::PoisonError::into_inner).observations.clone()
     }
 
+    /// The newest fact of all of which `pick` takes something.
+    pub fn last<T>(&self, pick: impl Fn(&Fact) -> Option<T>) -> Option<T> {
+        let inner = self.inner.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        inner.observations.iter().rev().find_map(|observation| pick(&observation.fact))
+    }
+
     /// The newest fact of a step of which `pick` takes something.
     pub fn newest<T>(&self, step: &str, pick: impl Fn(&Fact) -> Option<T>) -> Option<T> {
         let inner = self.inner.lock().unwrap_or_else(std::sync::PoisonError::into_inner);

@@ -23,7 +23,7 @@ use crate::parts::Given;
 use crate::provider::kind::Sharing;
 use crate::provider::{Lab, ProviderError};
 use crate::recorder::Recorder;
-use crate::steps::{RunHooks, Scene, carry_out};
+use crate::steps::{RunHooks, Scene, carry_out, undo};
 use crate::{backends, clock, redact};
 
 pub use keep::{Keep, Kept};
@@ -311,6 +311,8 @@ async fn play(scene: Scene, stop: &Stop, listener: &Listener) -> Lab {
         }
     }
     late.abort();
+    // What was broken is whole again before it is collected from: an API that is frozen tells nothing.
+    undo(&scene).await;
     listener(Event::Phase("collect"));
     let limit = Duration::from_millis(scene.plan.budgets.collect_ms);
     if tokio::time::timeout(limit, gather(&scene)).await.is_err() {

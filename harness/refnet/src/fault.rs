@@ -87,6 +87,11 @@ faults! {
     ArpUntilTouched "arp-until-touched" L2 "An address has neither lease nor answer until its Service is touched (seen on real Cilium 1.20-dev).";
     FailoverTwiceTooSlow "failover-twice-too-slow" L2 "A takeover lasts twice as long as it may: a candidate waits three lease durations longer than it should.";
     ArpWrongInterface "arp-wrong-interface" L2 "The address is answered on an interface the policy does not name, and not on the one it does.";
+    ArpLinkLossReleases "arp-link-loss-releases" L2 "The holder lets its lease go when the announced interface loses its link, so that another node announces.";
+    AgentRestartDropsAddress "agent-restart-drops-address" L2 "An agent that was killed and started again renews its leases and answers for none of them.";
+    AgentRestartKeepsStale "agent-restart-keeps-stale" L2 "An agent that was killed and started again answers for addresses whose lease another node has by now (seen on real Cilium 1.17, fixed by e6ff2e7e2b).";
+    ApiLossStopsTraffic "api-loss-stops-traffic" Gateway "What a node forwards depends on the API: while the API does not answer, Gateway and Services do not either.";
+    ApiLossFreezesRoutes "api-loss-freezes-routes" Gateway "Once the API was away a node's Gateway goes on with the routes it knew before.";
 }
 
 impl std::str::FromStr for Fault {

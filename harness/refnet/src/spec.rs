@@ -115,6 +115,11 @@ pub enum Control {
         /// What.
         action: plumb_core::scenario::model::NodeAction,
     },
+    /// Do something to the API server.
+    Api {
+        /// What.
+        action: plumb_core::scenario::model::ApiAction,
+    },
     /// Logs and state for collection: answer has them as name -> text.
     Collect,
     /// End the lab; the answer comes when everything in it has ended.

@@ -3,6 +3,7 @@
 
 #![allow(clippy::unwrap_used, clippy::print_stdout, reason = "a test program that is also the one that makes a small disk")]
 
+mod broken;
 mod disk;
 mod world;
 
@@ -32,6 +33,8 @@ fn main() -> ExitCode {
         Trial::ignorable_test("a_lab_killed_while_it_probes_leaves_its_evidence_and_nothing_else", || here(lab_killed)),
         Trial::ignorable_test("an_api_that_is_gone_is_not_the_products_fault", || here(api_gone)),
         Trial::ignorable_test("an_api_that_does_not_answer_is_not_the_products_fault", || here(api_hangs)),
+        Trial::ignorable_test("a_step_that_breaks_nothing_makes_the_run_unknown", || here(broken::without_effect)),
+        Trial::ignorable_test("what_is_left_broken_is_undone_before_it_is_collected", || here(broken::left_broken)),
     ];
     libtest_mimic::run(&args, trials).exit_code()
 }

@@ -87,6 +87,18 @@ pub enum PlanError {
         /// What it needs.
         id: String,
     },
+    /// A lease test would break the control plane.
+    #[error("plan step {by}: it acts on {node}, and {why}\nhint: {cure}")]
+    Victim {
+        /// The step.
+        by: String,
+        /// The node it names.
+        node: String,
+        /// Why that is, or may be, the control plane's end.
+        why: String,
+        /// What helps.
+        cure: String,
+    },
     /// The profile names a version that is none.
     #[error("read the Cilium version of profile {profile}: {problem}")]
     Version {
@@ -119,6 +131,7 @@ pub fn plan(input: &PlanInput<'_>) -> Result<Plan, PlanErrors> {
     let texts = Texts { lab: &scenario.lab.clone(), provider: input.provider, cilium, gateway_api: gateway_api.as_ref() };
     let manifests = texts.files(input, &scenario, &mut errors);
     texts.inline(&mut scenario, &mut errors);
+    super::victims::check(&scenario, &manifests, &mut errors);
     unknown_fault(input.fault, &mut errors);
     let mut unmodelled = input.provider.unmodelled(&values);
     if let Some(api) = &gateway_api {
@@ -282,7 +295,9 @@ fn dangling(scenario: &Scenario, errors: &mut Vec<PlanError>) {
                 let since = step.expect.iter().filter_map(|expect| expect.unchanged.as_ref());
                 since.map(|unchanged| unchanged.since.as_str()).collect()
             }
-            Step::Lease(step) => step.expect.iter().filter_map(|expect| expect.not_as_in.as_deref()).collect(),
+            Step::Lease(step) => {
+                step.expect.iter().flat_map(|expect| [expect.not_as_in.as_deref(), expect.as_in.as_deref()]).flatten().collect()
+            }
             _ => Vec::new(),
         };
         for id in wanted.into_iter().filter(|id| !ids.contains(id)) {

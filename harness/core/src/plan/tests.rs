@@ -287,3 +287,73 @@ fn nothing_that_is_judged_of_a_lab_by_hand_is_green() {
     let plan = Case::new().plan().unwrap().by_hand(Furnished::AsForTheSteps, &Capability::refnet(), &[]);
     assert_eq!(crate::verdict::judge(&plan, &[]).outcome, crate::verdict::Outcome::Unknown);
 }
+
+/// The scenario with other steps.
+fn with_steps(steps: &str) -> Case {
+    let mut case = Case::new();
+    let text = SCENARIO.split("steps:\n").next().unwrap().to_owned() + "steps:\n" + steps;
+    case.scenario = crate::scenario::parse("s.yaml", &text).unwrap_or_else(|mistakes| panic!("{mistakes}"));
+    case
+}
+
+const POLICY: &str = "{file: manifests/policy.yaml}";
+
+#[test]
+fn a_lease_test_never_takes_the_control_plane() {
+    let policy = |selector: &str| {
+        format!(
+            "apiVersion: cilium.io/v2alpha1\nkind: CiliumL2AnnouncementPolicy\nmetadata: {{name: all}}\nspec:\n  interfaces: [^net0$]\n{selector}"
+        )
+    };
+    let workers = "  nodeSelector:\n    matchExpressions:\n    - {key: node-role.kubernetes.io/control-plane, operator: DoesNotExist}\n";
+    let lease = "  - lease: {id: who, service: echo, expect: {held: true}}\n";
+    let by_holder = [
+        "node: {id: hit, node: 'holder:echo', action: stop}",
+        "node: {id: hit, node: 'holder:echo', action: pause}",
+        "link: {id: hit, node: 'holder:echo', interface: net0, action: down}",
+        "partition: {id: hit, node: 'holder:echo', from: api, action: cut}",
+    ];
+    for step in by_holder {
+        let mut case = with_steps(&format!("  - apply: {POLICY}\n{lease}  - {step}\n"));
+        case.manifests.insert("manifests/policy.yaml".into(), policy(""));
+        case.refused("plan step hit: it acts on holder:echo, and policy all lets control planes hold the lease");
+        case.manifests.insert("manifests/policy.yaml".into(), policy(workers));
+        assert_eq!(case.skips(), Vec::<String>::new(), "{step}");
+    }
+    let by_name = [
+        "node: {id: hit, node: control-plane, action: stop}",
+        "link: {id: hit, node: control-plane, interface: eth0, action: down}",
+        "partition: {id: hit, node: control-plane, from: nodes, action: cut}",
+    ];
+    for step in by_name {
+        with_steps(&format!("{lease}  - {step}\n")).refused("it acts on control-plane, and no lease moves without the API it serves");
+        // Where nobody asks for a lease it may be what is tested.
+        let ask = "  - http: {id: ask, to: {service: echo}, port: 8080, host: a.example, expect: {status: 200}}\n";
+        assert_eq!(with_steps(&format!("{ask}  - {step}\n")).skips(), Vec::<String>::new(), "{step}");
+    }
+    // The API alone may stand still, and an agent is started again.
+    for step in ["api: {id: hit, action: pause}", "agent: {id: hit, node: control-plane, action: kill}"] {
+        assert_eq!(with_steps(&format!("{lease}  - {step}\n")).skips(), Vec::<String>::new(), "{step}");
+    }
+}
+
+#[test]
+fn a_cluster_of_somebody_else_is_not_broken() {
+    let ask = "  - http: {id: ask, from: pod/echo, to: {service: echo}, port: 8080, host: a.example, expect: {status: 200}}\n";
+    for (step, words) in [
+        ("link: {node: worker, interface: eth0, action: down}", "way to set a link of a node down"),
+        ("partition: {node: worker, from: nodes, action: cut}", "way to cut a node off"),
+        ("agent: {node: worker, action: kill}", "way to kill Cilium's agent"),
+        ("api: {action: pause}", "way to pause the API server"),
+    ] {
+        let mut case = with_steps(&format!("{ask}  - {step}\n"));
+        assert!(case.scenario.is_disruptive(), "{step}");
+        for provider in [Capability::refnet(), Capability::kind()] {
+            case.provider = provider;
+            assert_eq!(case.skips(), Vec::<String>::new(), "{step}");
+        }
+        case.provider = Capability::kubeconfig();
+        assert!(case.skips().contains(&format!("kubeconfig has no {words}")), "{step}: {:?}", case.skips());
+    }
+    assert!(!with_steps(ask).scenario.is_disruptive());
+}

@@ -157,6 +157,7 @@ fn name(fact: &Fact) -> &'static str {
         Fact::Load(_) => "a load ended",
         Fact::WatchBroken(_) => "a watch did not end well",
         Fact::Node { .. } => "something was done to a node",
+        Fact::Disrupted(_) => "something of the lab was broken, or is whole again",
         Fact::Upgraded(_) => "Cilium was upgraded",
         Fact::Restarted { .. } => "a part of Cilium was restarted",
         Fact::Config(_) => "Cilium's configuration",

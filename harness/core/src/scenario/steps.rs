@@ -11,6 +11,10 @@ impl Step {
             Step::Delete(_) => "delete",
             Step::Place(_) => "place",
             Step::Node(_) => "node",
+            Step::Link(_) => "link",
+            Step::Partition(_) => "partition",
+            Step::Agent(_) => "agent",
+            Step::Api(_) => "api",
             Step::Upgrade(_) => "upgrade",
             Step::Restart(_) => "restart",
             Step::During(_) => "during",
@@ -39,6 +43,10 @@ impl Step {
             Step::Delete(step) => step.id.as_deref(),
             Step::Place(step) => step.id.as_deref(),
             Step::Node(step) => step.id.as_deref(),
+            Step::Link(step) => step.id.as_deref(),
+            Step::Partition(step) => step.id.as_deref(),
+            Step::Agent(step) => step.id.as_deref(),
+            Step::Api(step) => step.id.as_deref(),
             Step::Upgrade(step) => Some(&step.id),
             Step::Restart(step) => step.id.as_deref(),
             Step::During(_) => None,
@@ -64,7 +72,7 @@ impl Step {
         match self {
             Step::Apply(step) => step.expect_error.is_some(),
             Step::Patch(_) | Step::Delete(_) | Step::Place(_) | Step::Node(_) | Step::During(_) => false,
-            Step::Restart(_) => false,
+            Step::Link(_) | Step::Partition(_) | Step::Agent(_) | Step::Api(_) | Step::Restart(_) => false,
             // That Cilium comes up again, as the document says, is a promise of its own.
             Step::Upgrade(_) => true,
             Step::Http(step) => step.expect.is_some(),
@@ -116,6 +124,12 @@ impl Scenario {
         let mut all = Vec::new();
         collect(&self.steps, &mut all);
         all
+    }
+
+    /// Whether it breaks something of the lab, or changes Cilium itself: then no other run can use a cluster with it or after it.
+    pub fn is_disruptive(&self) -> bool {
+        let breaks = |step: &Step| matches!(step, Step::Node(_) | Step::Link(_) | Step::Partition(_) | Step::Agent(_) | Step::Api(_));
+        self.changes_cilium() || self.every_step().into_iter().any(breaks)
     }
 
     /// Whether it changes Cilium itself, so that no other run can use the cluster with it or after it.

@@ -223,6 +223,7 @@ fn lease_expect(service: &str, expect: &LeaseExpect) -> Vec<String> {
     let mut parts: Vec<String> = Vec::new();
     parts.extend(expect.held.map(|held| format!("lease of {service} {}", if held { "held" } else { "not held" })));
     parts.extend((!expect.holder.is_empty()).then(|| format!("holder of {service} is {}", expect.holder.join(" or "))));
+    parts.extend(expect.as_in.as_ref().map(|earlier| format!("the same holder as in `{earlier}`")));
     parts.extend(expect.not_as_in.as_ref().map(|earlier| format!("another holder than in `{earlier}`")));
     parts.extend(expect.duration_seconds.map(|seconds| format!("lease duration {seconds} s")));
     parts

@@ -128,6 +128,11 @@ impl Cluster {
         &self.client
     }
 
+    /// Whether the API says within a limit which version it is.
+    pub async fn answers(&self, limit: Duration) -> bool {
+        matches!(tokio::time::timeout(limit, self.client.apiserver_version()).await, Ok(Ok(_)))
+    }
+
     /// Server-side apply with the engine's field manager, forced: the scenario's word goes before anybody's. With a claim, only on what
     /// is the run's own; a name that is free is taken without force, so that somebody who takes it in the same moment keeps it.
     ///

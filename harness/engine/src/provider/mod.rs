@@ -14,7 +14,7 @@ use std::time::Duration;
 use plumb_core::capability::Capability;
 use plumb_core::evidence::{LabFacts, Trouble, Whose};
 use plumb_core::plan::Plan;
-use plumb_core::scenario::model::NodeAction;
+use plumb_core::scenario::model::{ApiAction, NodeAction};
 
 use crate::folder::RunFolder;
 use crate::ledger::Ledger;
@@ -279,6 +279,26 @@ impl Lab {
             Lab::Refnet(lab) => lab.node(node, action).await,
             Lab::Kind(lab) => lab.node(node, action).await,
             Lab::Kubeconfig(_) => Err(ProviderError::Plan(format!("node {node} is somebody's: nothing is done to it"))),
+        }
+    }
+
+    /// Pauses the API server alone, or lets it go on; `CLOCK_MONOTONIC` when it took effect.
+    ///
+    /// # Errors
+    /// See [`ProviderError`].
+    pub async fn api(&self, action: ApiAction) -> Result<u64, ProviderError> {
+        match self {
+            Lab::Refnet(lab) => lab.api(action).await,
+            Lab::Kind(lab) => lab.api(action).await,
+            Lab::Kubeconfig(_) => Err(ProviderError::Plan("the API server is somebody's: nothing is done to it".into())),
+        }
+    }
+
+    /// The name of the process on each node that announces and configures: Cilium's agent, or what stands for it.
+    pub fn agent_process(&self) -> &'static str {
+        match self {
+            Lab::Refnet(_) => plumb_refnet::node::AGENT_PROCESS,
+            Lab::Kind(_) | Lab::Kubeconfig(_) => kind::AGENT_PROCESS,
         }
     }
 

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use plumb_core::evidence::LabFacts;
 use plumb_core::plan::Plan;
-use plumb_core::scenario::model::NodeAction;
+use plumb_core::scenario::model::{ApiAction, NodeAction};
 use plumb_core::scenario::node_names;
 use plumb_refnet::fault::{Fault, FaultSet};
 use plumb_refnet::lab::LabHandle;
@@ -87,6 +87,10 @@ impl RefnetLab {
 
     pub(super) async fn node(&self, node: &str, action: NodeAction) -> Result<u64, ProviderError> {
         Ok(self.handle.node(node, action).await?)
+    }
+
+    pub(super) async fn api(&self, action: ApiAction) -> Result<u64, ProviderError> {
+        Ok(self.handle.api(action).await?)
     }
 
     pub(super) fn virtual_address(&self, network: &str, n: u32) -> Option<String> {

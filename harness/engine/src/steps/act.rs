@@ -1,9 +1,10 @@
 //! Steps that change something: objects of the API, where a backend runs, nodes.
 
 use plumb_core::evidence::{Fact, Trouble, Whose};
-use plumb_core::scenario::model::{Apply, Delete, NodeStep, Patch, Place, PlaceEnd};
+use plumb_core::scenario::model::{Apply, Delete, NodeAction, NodeStep, Patch, Place, PlaceEnd};
 use serde_json::{Value, json};
 
+use super::disrupt::{self, Victim};
 use super::scene::Scene;
 use super::target::Missing;
 use crate::backends::{self, BACKEND_LABEL};
@@ -93,9 +94,11 @@ pub(super) async fn place(scene: &Scene, step: &Place, id: &str) -> Result<(), T
 
 pub(super) async fn node(scene: &Scene, step: &NodeStep, id: &str) -> Result<(), Trouble> {
     let operation = format!("{:?} node {}", step.action, step.node).to_lowercase();
-    let node = scene.node(&step.node).await.map_err(|missing| trouble(missing, &operation))?;
-    let name = scene.kubernetes_name(&node).map_err(|missing| trouble(missing, &operation))?;
+    let Victim { logical: node, name } = disrupt::victim(scene, &step.node, &operation).await?;
     let effect = scene.lab.node(&name, step.action).await.map_err(|error| error.trouble(&operation))?;
+    if matches!(step.action, NodeAction::Stop | NodeAction::Start) {
+        scene.standing().forget(&node);
+    }
     scene.record(Some(id), Fact::Node { node, action: step.action, effect_ns: scene.recorder.run_ns(effect) });
     Ok(())
 }
@@ -149,7 +152,8 @@ fn named(text: &str) -> Result<ResourceRef, Trouble> {
     ResourceRef::parse(text).ok_or_else(bad)
 }
 
-fn trouble(missing: Missing, operation: &str) -> Trouble {
+/// What it means for a step that a name has no place or address.
+pub(super) fn trouble(missing: Missing, operation: &str) -> Trouble {
     match missing {
         Missing::Trouble(trouble) => trouble,
         Missing::NotThere(message) => Trouble { whose: Whose::Product, operation: operation.to_owned(), message },

@@ -4,6 +4,7 @@
 mod act;
 mod arp;
 mod cilium;
+mod disrupt;
 mod http;
 mod object;
 mod probe;
@@ -21,6 +22,7 @@ use plumb_core::evidence::{Fact, Trouble};
 use plumb_core::scenario::model::Step;
 use plumb_core::steps::ProbeRef;
 
+pub use disrupt::undo;
 pub use scene::{RunHooks, Scene, canary};
 
 /// The steps were not carried out to the end; the evidence says why.
@@ -72,6 +74,10 @@ async fn one(scene: &Scene, step: &Step, id: &str) -> Result<(), Trouble> {
         Step::Delete(step) => act::delete(scene, step, id).await,
         Step::Place(step) => act::place(scene, step, id).await,
         Step::Node(step) => act::node(scene, step, id).await,
+        Step::Link(step) => disrupt::link(scene, step, id).await,
+        Step::Partition(step) => disrupt::partition(scene, step, id).await,
+        Step::Agent(step) => disrupt::agent(scene, step, id).await,
+        Step::Api(step) => disrupt::api(scene, step, id).await,
         Step::Upgrade(step) => cilium::upgrade(scene, step).await,
         Step::Restart(step) => cilium::restart(scene, step, id).await,
         Step::Config(step) => cilium::config(scene, step).await,

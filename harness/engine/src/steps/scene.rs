@@ -13,6 +13,7 @@ use plumb_core::verdict::Context;
 use ring::digest::{SHA256, digest};
 use tokio_util::sync::CancellationToken;
 
+use super::disrupt::Broken;
 use crate::certs::Certs;
 use crate::cluster::Cluster;
 use crate::provider::{Lab, Place};
@@ -38,6 +39,9 @@ pub struct Scene {
     context: Mutex<Context>,
     sessions: tokio::sync::Mutex<HashMap<Place, Arc<Session>>>,
     silence: Mutex<Silence>,
+    broken: Mutex<Broken>,
+    /// What the API said last of what places and addresses rest on.
+    said: Mutex<HashMap<String, serde_json::Value>>,
     stop: CancellationToken,
     listener: Listener,
 }
@@ -61,6 +65,8 @@ impl Scene {
             context,
             sessions: Default::default(),
             silence: Default::default(),
+            broken: Mutex::default(),
+            said: Mutex::default(),
             stop,
             listener,
         }
@@ -93,6 +99,23 @@ impl Scene {
     /// What earlier splits know of paths that answer nothing.
     pub(super) fn silence(&self) -> std::sync::MutexGuard<'_, Silence> {
         self.silence.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What is broken now.
+    pub(super) fn standing(&self) -> std::sync::MutexGuard<'_, Broken> {
+        self.broken.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What the API says of `key`; while a step has it paused, what it said last. A place does not move while nobody can move it.
+    pub(super) async fn said<E>(&self, key: &str, ask: impl Future<Output = Result<serde_json::Value, E>>) -> Result<serde_json::Value, E> {
+        if self.standing().api_is_paused()
+            && let Some(said) = self.said.lock().unwrap_or_else(PoisonError::into_inner).get(key)
+        {
+            return Ok(said.clone());
+        }
+        let said = ask.await?;
+        self.said.lock().unwrap_or_else(PoisonError::into_inner).insert(key.to_owned(), said.clone());
+        Ok(said)
     }
 
     /// Tells whoever listens that a step began.

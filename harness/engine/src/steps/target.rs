@@ -11,7 +11,7 @@ use serde_json::Value;
 use super::probe::Patience;
 use super::scene::Scene;
 use crate::backends::BACKEND_LABEL;
-use crate::cluster::{ResourceRef, Watched};
+use crate::cluster::{ApiError, ResourceRef, Watched};
 use crate::provider::Place;
 
 /// Why a name has no place or address.
@@ -65,7 +65,11 @@ impl Scene {
     pub(super) async fn node(&self, reference: &str) -> Result<String, Missing> {
         let (wanted, service) = match reference.split_once(':') {
             Some(("of", step)) => {
-                let node = |fact: &Fact| if let Fact::Node { node, .. } = fact { Some(node.clone()) } else { None };
+                let node = |fact: &Fact| match fact {
+                    Fact::Node { node, .. } => Some(node.clone()),
+                    Fact::Disrupted(disrupted) => Some(disrupted.node.clone()),
+                    _ => None,
+                };
                 let later = || Trouble {
                     whose: Whose::Author,
                     operation: format!("find the node of step {step}"),
@@ -104,8 +108,10 @@ impl Scene {
         };
         let backend = self.plan.scenario.backends.get(id).ok_or_else(|| Missing::NotThere(format!("there is no backend {id}")))?;
         let selector = format!("{BACKEND_LABEL}={id}");
-        let pods = self.cluster.list("pod", Some(&backend.namespace), &selector).await;
-        let mut pods = pods.map_err(|error| Missing::Trouble(error.trouble("list the backend's pods")))?;
+        let key = format!("pods of {id}");
+        let listed = self.said(&key, async { Ok(Value::Array(self.cluster.list("pod", Some(&backend.namespace), &selector).await?)) });
+        let listed = listed.await.map_err(|error: ApiError| Missing::Trouble(error.trouble("list the backend's pods")))?;
+        let mut pods = listed.as_array().cloned().unwrap_or_default();
         let order = |pod: &Value| {
             let name = pod.pointer("/metadata/name").and_then(Value::as_str).unwrap_or_default().to_owned();
             (pod.pointer("/metadata/deletionTimestamp").is_some(), name)
@@ -177,20 +183,26 @@ impl Scene {
                 },
             },
         };
-        let trouble = |error: crate::cluster::ApiError| Missing::Trouble(error.trouble(&format!("look for the address of {resource}")));
+        let trouble = |error: ApiError| Missing::Trouble(error.trouble(&format!("look for the address of {resource}")));
         let limit = match patience {
             Patience::Wait => self.limit(|budgets| budgets.address_ms),
             Patience::None => Duration::ZERO,
         };
-        let found = if limit.is_zero() {
-            match look(self.cluster.read(resource).await.map_err(trouble)?) {
-                Watched::Yes(ip) => Ok(ip),
-                Watched::NotYet(blocked) => Err(blocked),
-            }
-        } else {
-            self.cluster.wait(resource, limit, look).await.map_err(trouble)?.map_err(|end| end.newest().to_owned())
-        };
-        found.map(|ip| Address { ip, name: resource.to_string() }).map_err(Missing::NotThere)
+        let key = format!("{resource} {pointer}");
+        let found = self.said(&key, async {
+            let found = if limit.is_zero() {
+                match look(self.cluster.read(resource).await.map_err(trouble)?) {
+                    Watched::Yes(ip) => Ok(ip),
+                    Watched::NotYet(blocked) => Err(blocked),
+                }
+            } else {
+                self.cluster.wait(resource, limit, look).await.map_err(trouble)?.map_err(|end| end.newest().to_owned())
+            };
+            found.map(|ip: IpAddr| Value::String(ip.to_string())).map_err(Missing::NotThere)
+        });
+        let found = found.await?;
+        let ip = found.as_str().and_then(|text| text.parse().ok());
+        ip.map(|ip| Address { ip, name: resource.to_string() }).ok_or_else(|| Missing::NotThere(format!("{found} is no address")))
     }
 
     /// A text with the lab's values in place of placeholders.

@@ -22,7 +22,8 @@ static BEGINNING: LazyLock<Option<ApiServer>> = LazyLock::new(|| {
 pub fn fuzz_request(data: &[u8]) {
     let beginning = BEGINNING.as_ref().expect("the definitions named here are known");
     let store = Mutex::new(beginning.inner.lock().apart());
-    let inner = Arc::new(Inner { store, stopped: beginning.inner.stopped.child_token(), containers: OnceLock::new() });
+    let stopped = beginning.inner.stopped.child_token();
+    let inner = Arc::new(Inner { store, stopped, containers: OnceLock::new(), gate: Arc::default() });
     for one in data.split(|byte| *byte == 0).take(16) {
         if let Some(call) = parse(one) {
             drop(handle(&inner, &call, &inner.stopped));

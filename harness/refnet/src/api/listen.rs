@@ -13,6 +13,7 @@ use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 
 use super::ApiService;
+use super::gate::Gated;
 
 /// A handshake that takes longer is given up, so that silent clients hold nothing.
 const HANDSHAKE_LIMIT: Duration = Duration::from_secs(10);
@@ -89,6 +90,7 @@ async fn accept(service: ApiService, listener: TcpListener, tls: TlsAcceptor, st
 async fn connection(service: ApiService, stream: TcpStream, tls: TlsAcceptor, stop: CancellationToken) {
     // Without this, watch events wait 40 ms for the peer's delayed acknowledgement.
     let _ = stream.set_nodelay(true);
+    let stream = Gated::new(stream, service.gate());
     let handshake = tokio::time::timeout(HANDSHAKE_LIMIT, tls.accept(stream));
     let stream = tokio::select! {
         () = stop.cancelled() => return,

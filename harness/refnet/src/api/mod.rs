@@ -12,6 +12,7 @@ mod discovery;
 mod exec;
 mod fields;
 mod fuzz;
+mod gate;
 mod handle;
 mod kinds;
 mod listen;
@@ -75,6 +76,8 @@ struct Inner {
     store: Mutex<store::Store>,
     /// Ends every watch when the server stops.
     stopped: CancellationToken,
+    /// Closed while the server is paused.
+    gate: Arc<gate::Gate>,
     /// Whoever runs the Pods.
     containers: OnceLock<Arc<dyn Containers>>,
 }
@@ -103,7 +106,12 @@ impl ApiServer {
         );
         store.seed("customresourcedefinitions", definitions, &now);
         Ok(ApiServer {
-            inner: Arc::new(Inner { store: Mutex::new(store), stopped: CancellationToken::new(), containers: OnceLock::new() }),
+            inner: Arc::new(Inner {
+                store: Mutex::new(store),
+                stopped: CancellationToken::new(),
+                gate: Arc::default(),
+                containers: OnceLock::new(),
+            }),
         })
     }
 
@@ -130,6 +138,16 @@ impl ApiServer {
     pub fn run_by(&self, containers: Arc<dyn Containers>) {
         // A second one would be a second owner of the same Pods.
         let _ = self.inner.containers.set(containers);
+    }
+
+    /// From now on it answers nobody, in-process clients included, and refuses nobody either: it stands still.
+    pub fn pause(&self) {
+        self.inner.gate.close();
+    }
+
+    /// It goes on where it stood.
+    pub fn resume(&self) {
+        self.inner.gate.open();
     }
 
     /// Ends every watch and refuses every further request; in-process clients included.

@@ -11,6 +11,7 @@ use http::{Request, Response};
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use tokio_util::sync::CancellationToken;
 
+use super::gate::Gate;
 use super::handle::handle;
 use super::request::Call;
 use super::status::ApiError;
@@ -40,11 +41,20 @@ impl ApiService {
         ApiService { stopped, ..self }
     }
 
+    /// What stands still while the server is paused.
+    pub(super) fn gate(&self) -> Arc<Gate> {
+        self.inner.gate.clone()
+    }
+
     async fn answer<B>(self, request: Request<B>) -> Response<Body>
     where
         B: hyper::body::Body<Data = Bytes> + Send + 'static,
         B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
     {
+        tokio::select! {
+            () = self.inner.gate.passed() => {}
+            () = self.stopped.cancelled() => {}
+        }
         if self.stopped.is_cancelled() {
             return respond::refusal(&ApiError::unavailable("the API server has stopped"));
         }

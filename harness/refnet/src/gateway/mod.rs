@@ -74,7 +74,7 @@ pub async fn run(client: kube::Client, ctx: NodeContext, cancel: CancellationTok
         };
         let Some(changed) = cancel.run_until_cancelled(changed).await else { return Ok(()) };
         changed.map_err(|_| GatewayError::Watch)?;
-        if !source.synced() {
+        if !source.synced() || crate::node::api_watch::is_stale() {
             continue;
         }
         let mut world = source.world(host_network(&ctx), &ctx.faults);

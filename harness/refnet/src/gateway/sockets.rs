@@ -102,6 +102,9 @@ impl Acceptor {
 
     async fn serve(self, stream: TcpStream, peer: SocketAddr) {
         let Ok(local) = stream.local_addr() else { return };
+        if crate::node::api_watch::refuses() {
+            return;
+        }
         if stream.set_nodelay(true).is_err() {
             return;
         }

@@ -56,12 +56,16 @@ impl Candidate {
     /// Takes part until the sender of `entries` is dropped; then falls silent and releases the lease.
     pub(super) async fn run(mut self, mut entries: watch::Receiver<BTreeSet<Entry>>) {
         loop {
-            // A look that takes longer than the renew deadline counts as failed, as in client-go.
-            let looked = tokio::time::timeout(self.timing.renew_deadline, self.look_and_write()).await;
-            if !matches!(looked, Ok(Ok(()))) {
-                self.election.failed(self.began.elapsed());
-            }
             let wanted = entries.borrow_and_update().clone();
+            if self.ctx.faults.has(Fault::ArpLinkLossReleases) && wanted.iter().any(|entry| !has_link(&entry.interface)) {
+                self.let_go().await;
+            } else {
+                // A look that takes longer than the renew deadline counts as failed, as in client-go.
+                let looked = tokio::time::timeout(self.timing.renew_deadline, self.look_and_write()).await;
+                if !matches!(looked, Ok(Ok(()))) {
+                    self.election.failed(self.began.elapsed());
+                }
+            }
             self.speak(wanted).await;
             let pause = self.election.pause(self.chance.unit());
             // The retry period is part of the specification of the election, not a wait for something.
@@ -70,9 +74,15 @@ impl Candidate {
             }
         }
         self.responder.silence(&self.answering);
+        self.let_go().await;
+    }
+
+    /// Gives the lease back, if it holds it.
+    async fn let_go(&mut self) {
         if self.election.holds() {
             // Whoever comes next waits for the lease to run out if this does not arrive.
             let _ = tokio::time::timeout(self.timing.renew_deadline, self.release()).await;
+            self.election.released();
         }
     }
 
@@ -161,6 +171,13 @@ impl Candidate {
         let others = || self.devices.iter().filter(|device| !named.contains(device));
         addresses.iter().flat_map(|&address| others().map(move |d| Entry { address, interface: d.clone() })).collect()
     }
+}
+
+/// Whether an interface carries frames.
+fn has_link(interface: &str) -> bool {
+    use nix::net::if_::InterfaceFlags;
+    let all = nix::ifaddrs::getifaddrs().into_iter().flatten();
+    all.filter(|one| one.interface_name == interface).any(|one| one.flags.contains(InterfaceFlags::IFF_UP | InterfaceFlags::IFF_RUNNING))
 }
 
 fn record(lease: &Lease) -> Record {

@@ -82,6 +82,11 @@ impl Election {
         }
     }
 
+    /// It was given back.
+    pub(crate) fn released(&mut self) {
+        self.renewed = None;
+    }
+
     /// Whether this node holds the lease as far as it knows.
     pub(crate) fn holds(&self) -> bool {
         self.renewed.is_some()

@@ -14,7 +14,7 @@ use std::process::{Command, ExitStatus, Stdio};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use plumb_core::scenario::model::NodeAction;
+use plumb_core::scenario::model::{ApiAction, NodeAction};
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::UnixStream;
 use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
@@ -234,6 +234,17 @@ impl LabHandle {
         }
     }
 
+    /// Pauses the API server or lets it go on; returns when, nanoseconds of `CLOCK_MONOTONIC`.
+    ///
+    /// # Errors
+    /// The lab has ended.
+    pub async fn api(&self, action: ApiAction) -> Result<u64, LabError> {
+        match ask(&self.dir, &Control::Api { action }).await?.1 {
+            Answer::Ok { at_ns, .. } => Ok(at_ns),
+            Answer::Error { message } => Err(LabError::Refused { operation: "change the API server".to_owned(), message }),
+        }
+    }
+
     /// Logs and state by name.
     ///
     /// # Errors
@@ -359,6 +370,7 @@ async fn ask(dir: &Path, control: &Control) -> Result<(UnixStream, Answer), LabE
         Control::Enter { vantage } => format!("enter {vantage}"),
         Control::DialApi => "connect to the lab's API".to_owned(),
         Control::Node { node, action } => format!("{} node {node}", format!("{action:?}").to_lowercase()),
+        Control::Api { action } => format!("{} the API server", format!("{action:?}").to_lowercase()),
         Control::Collect => "collect from the lab".to_owned(),
         Control::Close => "close the lab".to_owned(),
     };

@@ -1,13 +1,19 @@
-//! A node's process, `<exe> __refnode <dir> <name>`, in the node's network namespace: datapath, WireGuard, kubelet, L2 announcer,
-//! Gateway and Service proxies. It talks to the API over the lab's own wire with its own certificate.
+//! A node's process, `<exe> __refnode <dir> <name>`, in the node's network namespace: datapath, WireGuard, kubelet, Gateway and Service
+//! proxies; the L2 announcer is a process of its own below it. They talk to the API over the lab's own wire with the node's certificate.
 
 pub(crate) mod credentials;
 pub(crate) mod logs;
 pub(crate) mod registry;
 
+mod agent;
+
+pub(crate) mod api_watch;
+
 mod datapath;
 
 mod kubelet;
+
+pub use self::agent::{PROCESS as AGENT_PROCESS, main as agent_main};
 
 use std::io::{Read as _, Write as _};
 use std::path::Path;
@@ -51,6 +57,9 @@ enum NodeError {
         /// What came back.
         source: std::io::Error,
     },
+    /// The L2 announcer.
+    #[error(transparent)]
+    Announcer(Box<crate::l2::L2Error>),
     /// The API.
     #[error("{operation}: {source}")]
     Api {
@@ -159,9 +168,14 @@ fn encrypt(parts: &mut JoinSet<Ended>, client: &Client, node: &Node, cancel: &Ca
 fn start(parts: &mut JoinSet<Ended>, client: &Client, node: &Arc<Node>, cancel: &CancellationToken) {
     let (context, with) = (&node.context, || (client.clone(), node.context.clone(), cancel.clone()));
     if context.settings.l2.is_some() {
-        let (client, context, cancel) = with();
-        parts.spawn(async move { told("L2 announcer", crate::l2::run(client, context, cancel).await) });
+        let (node, cancel) = (node.clone(), cancel.clone());
+        parts.spawn(async move { told("agent", agent::keep(&node, &cancel).await) });
     }
+    let (asking, of_api, until) = with();
+    parts.spawn(async move {
+        api_watch::run(asking, of_api.faults, until).await;
+        ("watch of the API", None)
+    });
     let (service, of_service, until) = with();
     parts.spawn(async move { told("Service proxy", crate::service::run(service, of_service, until).await) });
     if context.settings.gateway {

@@ -10,7 +10,7 @@ use k8s_openapi::api::core::v1::ConfigMap;
 use kube::Api;
 use kube::api::{ObjectMeta, PostParams};
 use plumb_core::evidence::NodeFacts;
-use plumb_core::scenario::model::NodeAction;
+use plumb_core::scenario::model::{ApiAction, NodeAction};
 use tokio::net::TcpStream;
 use tokio::sync::Mutex;
 use tokio_util::sync::CancellationToken;
@@ -132,6 +132,15 @@ impl Cluster {
             }
         }
         Ok(now_ns())
+    }
+
+    /// Pauses the API server or lets it go on; returns when.
+    pub(super) fn switch_api(&self, action: ApiAction) -> u64 {
+        match action {
+            ApiAction::Pause => self.api.pause(),
+            ApiAction::Resume => self.api.resume(),
+        }
+        now_ns()
     }
 
     /// Where a vantage point is.

@@ -65,6 +65,7 @@ async fn converse(mut stream: UnixStream, cluster: &Cluster, closed: &Notify) ->
             let done = cluster.act(&node, action).await;
             answer(&mut stream, done).await
         }
+        Control::Api { action } => answer(&mut stream, Ok(cluster.switch_api(action))).await,
         Control::Collect => {
             let texts = cluster.collect().await;
             say(&mut stream, &Answer::Ok { at_ns: now_ns(), texts }).await

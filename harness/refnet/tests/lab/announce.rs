@@ -9,7 +9,7 @@ use kube::Api;
 use kube::api::{DynamicObject, Patch, PatchParams, PostParams};
 use kube::core::{ApiResource, GroupVersionKind};
 use libtest_mimic::Trial;
-use plumb_core::probe::{ArpOp, Done, Op};
+use plumb_core::probe::{ArpOp, Done, Op, ProcessSignal, SignalOp};
 use plumb_core::scenario::model::NodeAction;
 use serde_json::{Value, json};
 
@@ -18,18 +18,47 @@ use crate::world::{World, spec, trial};
 const ADDRESS: &str = "10.10.0.220";
 
 pub(crate) fn trials() -> Vec<Trial> {
-    vec![trial("holder_of_the_lease_answers_and_another_takes_over", holder_of_the_lease_answers_and_another_takes_over)]
+    vec![
+        trial("holder_of_the_lease_answers_and_another_takes_over", holder_of_the_lease_answers_and_another_takes_over),
+        trial("a_killed_agent_is_started_again_and_answers", a_killed_agent_is_started_again_and_answers),
+    ]
 }
 
-async fn holder_of_the_lease_answers_and_another_takes_over() {
-    let values: [(&str, Value); 5] = [
+/// Announcements with a lease of this long.
+fn announcing(lease: &str) -> [(&'static str, Value); 5] {
+    [
         ("l2announcements.enabled", json!(true)),
-        ("l2announcements.leaseDuration", json!("2s")),
+        ("l2announcements.leaseDuration", json!(lease)),
         ("l2announcements.leaseRenewDeadline", json!("800ms")),
         ("l2announcements.leaseRetryPeriod", json!("200ms")),
         ("devices", json!(["eth0", "net0"])),
-    ];
-    let world = World::start(&spec(&values, &[])).await;
+    ]
+}
+
+async fn a_killed_agent_is_started_again_and_answers() {
+    // Long enough for a busy machine to start a process in.
+    let world = World::start(&spec(&announcing("20s"), &[])).await;
+    announced(&world).await;
+    let (first, macs) = settled(&world, None).await;
+    let mut agent = world.agent(&format!("node/{first}")).await;
+    let process = plumb_refnet::node::AGENT_PROCESS.to_owned();
+    let kill = SignalOp { process: process.clone(), signal: ProcessSignal::Kill, limit_ms: 5_000 };
+    let Done::Processes(killed) = agent.ask(Op::Signal(kill)).await else { panic!("not a report") };
+    assert_eq!(killed.processes.len(), 1, "other nodes have agents too, and namespaces of their own");
+    let limit = Instant::now() + Duration::from_secs(12);
+    loop {
+        let Done::Processes(now) = agent.ask(Op::Processes { process: process.clone() }).await else { panic!("not a report") };
+        if now.processes.len() == 1 && now.processes != killed.processes {
+            break;
+        }
+        assert!(Instant::now() < limit, "it is not started again: {now:?}");
+    }
+    assert_eq!(settled(&world, None).await, (first, macs));
+    world.close().await;
+}
+
+async fn holder_of_the_lease_answers_and_another_takes_over() {
+    let world = World::start(&spec(&announcing("2s"), &[])).await;
     announced(&world).await;
     let (first, macs) = settled(&world, None).await;
     assert_eq!(macs, BTreeSet::from([mac(&world, &first)]), "{first} holds the lease");

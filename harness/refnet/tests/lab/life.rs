@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use libtest_mimic::Trial;
-use plumb_core::scenario::model::NodeAction;
+use plumb_core::scenario::model::{ApiAction, NodeAction};
 use plumb_refnet::lab::LabHandle;
 
 use crate::world::{World, spec, trial};
@@ -12,6 +12,7 @@ pub(crate) fn trials() -> Vec<Trial> {
     vec![
         trial("paused_node_answers_with_its_kernel_only", paused_node_answers_with_its_kernel_only),
         trial("stopped_node_is_off_the_wire_and_comes_back", stopped_node_is_off_the_wire_and_comes_back),
+        trial("paused_api_answers_nobody_and_goes_on_where_it_stood", paused_api_answers_nobody_and_goes_on_where_it_stood),
         trial("nothing_is_left_when_the_supervisor_is_killed", nothing_is_left_when_the_supervisor_is_killed),
         trial("nothing_is_left_when_the_handle_is_dropped", nothing_is_left_when_the_handle_is_dropped),
         trial("impossible_topology_is_refused_with_its_reason", impossible_topology_is_refused_with_its_reason),
@@ -48,6 +49,24 @@ async fn stopped_node_is_off_the_wire_and_comes_back() {
     assert_eq!(world.ping("node/worker2", "10.244.1.1", 1).await, 1);
     assert!(world.lab.node("worker", NodeAction::Start).await.is_err());
     assert!(world.lab.node("nobody", NodeAction::Stop).await.is_err());
+    world.close().await;
+}
+
+async fn paused_api_answers_nobody_and_goes_on_where_it_stood() {
+    let world = World::start(&spec(&[], &[])).await;
+    let one = world.pod("one", "worker", 8080).await;
+    let answers = |limit| tokio::time::timeout(limit, world.client.apiserver_version());
+    assert!(answers(Duration::from_secs(10)).await.is_ok());
+    let before = monotonic_ns();
+    let at = world.lab.api(ApiAction::Pause).await.unwrap();
+    assert!(before < at && at < monotonic_ns());
+    assert!(answers(Duration::from_secs(1)).await.is_err(), "it answers");
+    assert_eq!(world.echo("node/worker2", &one, 8080, "hello").await, 1, "traffic needs no API");
+    world.lab.api(ApiAction::Resume).await.unwrap();
+    assert!(answers(Duration::from_secs(10)).await.is_ok());
+    // Watches that stood still go on: nodes hear of a new Pod.
+    let two = world.pod("two", "worker2", 8080).await;
+    assert_eq!(world.echo("node/worker", &two, 8080, "hello").await, 1);
     world.close().await;
 }
 

@@ -39,6 +39,11 @@ fn dispatch() -> Option<ExitCode> {
             let dir = arguments.next()?;
             Some(plumb_refnet::node::main(Path::new(&dir), arguments.next()?.to_str()?))
         }
+        "__refagent" => {
+            let (dir, name) = (arguments.next()?, arguments.next()?);
+            let generation = arguments.next()?.to_str()?.parse().ok()?;
+            Some(plumb_refnet::node::agent_main(Path::new(&dir), name.to_str()?, generation))
+        }
         "__agent" => match arguments.next()?.to_str()? {
             "session" => Some(plumb_agent::session_main()),
             "serve" => Some(plumb_agent::serve_main(arguments)),

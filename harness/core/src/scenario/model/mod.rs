@@ -7,6 +7,8 @@
 
 mod cilium;
 
+mod disruptions;
+
 mod expectations;
 
 mod probes;
@@ -14,6 +16,7 @@ mod probes;
 mod steps;
 
 pub use cilium::*;
+pub use disruptions::*;
 pub use expectations::*;
 pub use probes::*;
 pub use steps::*;

@@ -340,6 +340,9 @@ pub struct LeaseExpect {
     /// The holder is not the one an earlier lease step (id) saw.
     #[schemars(extend("x-plumb" = "lease"))]
     pub not_as_in: Option<Id>,
+    /// The holder is the one an earlier lease step (id) saw.
+    #[schemars(extend("x-plumb" = "lease"))]
+    pub as_in: Option<Id>,
     /// `spec.leaseDurationSeconds`.
     pub duration_seconds: Option<u32>,
 }

@@ -6,8 +6,8 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    ArpProbe, BackendProtocol, ConfigProbe, Consistently, Count, Distribution, Downtime, Eventually, HttpProbe, L4Probe, LeaseProbe, Never,
-    PingProbe, Restart, StatusProbe, Target, TlsProbe, Upgrade,
+    AgentStep, ApiStep, ArpProbe, BackendProtocol, ConfigProbe, Consistently, Count, Distribution, Downtime, Eventually, HttpProbe,
+    L4Probe, LeaseProbe, LinkStep, Never, PartitionStep, PingProbe, Restart, StatusProbe, Target, TlsProbe, Upgrade,
 };
 
 /// One thing that is done or observed. `{verb: {...}}`.
@@ -24,6 +24,14 @@ pub enum Step {
     Place(Place),
     /// Do something to a node.
     Node(NodeStep),
+    /// Do something to a link of a node.
+    Link(LinkStep),
+    /// Cut a node off from the API or from the other nodes.
+    Partition(PartitionStep),
+    /// Do something to Cilium's agent on a node.
+    Agent(AgentStep),
+    /// Do something to the API server.
+    Api(ApiStep),
     /// Upgrade Cilium.
     Upgrade(Upgrade),
     /// Restart a part of Cilium.
@@ -67,7 +75,7 @@ pub type Id = String;
 pub type Vantage = String;
 
 /// A node: its name (`worker2`), `holder:<service>` (the lease holder when the step begins), `other:<service>` (a worker that is not) or
-/// `of:<step>` (the node an earlier `node` step acted on).
+/// `of:<step>` (the node an earlier step acted on).
 pub type NodeRef = String;
 
 /// A time with its unit: `500ms`, `3s`, `2m`.

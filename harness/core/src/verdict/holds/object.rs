@@ -83,7 +83,7 @@ pub(super) fn lease(probe: &LeaseProbe, lease: &LeaseFact, context: &Context) ->
     let Some(expect) = &probe.expect else { return Ok(()) };
     let name = &lease.name;
     let holder = lease.holder.as_deref().filter(|_| lease.exists);
-    let needs_holder = expect.held == Some(true) || !expect.holder.is_empty() || expect.not_as_in.is_some();
+    let needs_holder = expect.held == Some(true) || !expect.holder.is_empty() || expect.not_as_in.is_some() || expect.as_in.is_some();
     let Some(holder) = holder else {
         if needs_holder {
             let why = if lease.exists { "it has no holder" } else { "it does not exist" };
@@ -113,6 +113,15 @@ pub(super) fn lease(probe: &LeaseProbe, lease: &LeaseFact, context: &Context) ->
                 return broken(format!("{} {holder}, as in `{earlier}`, expected another", phrases::HOLDER));
             }
             Some(_) => {}
+        }
+    }
+    if let Some(earlier) = &expect.as_in {
+        match context.leases.get(earlier).map(|lease| lease.holder.as_deref()) {
+            None | Some(None) => return undecided(format!("step `{earlier}` saw no holder to compare with")),
+            Some(Some(before)) if before != holder => {
+                return broken(format!("{} {holder}, expected {before} as in `{earlier}`", phrases::HOLDER));
+            }
+            Some(Some(_)) => {}
         }
     }
     duration(expect.duration_seconds, lease)

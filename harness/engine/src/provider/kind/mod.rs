@@ -20,7 +20,8 @@ use std::time::Duration;
 
 use plumb_core::evidence::{LabFacts, Whose};
 use plumb_core::plan::Plan;
-use plumb_core::scenario::model::{NodeAction, Step};
+use plumb_core::probe::{Done, Op, ProcessSignal, SignalOp};
+use plumb_core::scenario::model::{ApiAction, NodeAction};
 
 pub(crate) use self::availability::registry;
 pub use self::availability::unavailable;
@@ -113,6 +114,12 @@ impl KindError {
     }
 }
 
+/// The name of Cilium's agent as a process.
+pub(super) const AGENT_PROCESS: &str = "cilium-agent";
+
+/// The name of the API server as a process.
+const API_PROCESS: &str = "kube-apiserver";
+
 /// A cluster made by kind, while a run uses it.
 pub struct KindLab {
     made: Made,
@@ -139,7 +146,7 @@ impl KindLab {
     ) -> Result<KindLab, ProviderError> {
         let (spec, given) = (Spec::of(plan), &setup.given);
         let (made, right) = match setup.sharing {
-            Sharing::For(idle) if !is_disruptive(plan) => {
+            Sharing::For(idle) if !plan.scenario.is_disruptive() => {
                 let (made, held) = shared::acquire(&spec, given, run, idle, limit).await?;
                 (made, Right::Shared(Box::new(held)))
             }
@@ -208,6 +215,29 @@ impl KindLab {
         Ok(done.await?)
     }
 
+    /// Freezes the API server's processes on every control plane, or thaws them. etcd, the scheduler and the controllers go on, and so do
+    /// the kubelets: after a minute or two of it (`livenessProbe` of kubeadm's static Pod) one of them starts the API server again.
+    pub(super) async fn api(&self, action: ApiAction) -> Result<u64, ProviderError> {
+        let signal = match action {
+            ApiAction::Pause => ProcessSignal::Stop,
+            ApiAction::Resume => ProcessSignal::Continue,
+        };
+        let (process, limit) = (API_PROCESS.to_owned(), Duration::from_secs(5));
+        let op = Op::Signal(SignalOp { process, signal, limit_ms: limit.as_millis() as u64 });
+        let done = async {
+            let mut effect_ns = 0;
+            for node in self.made.nodes.values().filter(|node| node.control_plane) {
+                let session = agents::in_container(self.made.ground.engine(), &node.name, &node.name).await?;
+                match session.ask(op.clone(), limit * 2).await?.done {
+                    Done::Processes(report) => effect_ns = report.at_ns,
+                    other => return Err(KindError::Missing(format!("signal {API_PROCESS}: the agent answered {other:?}"))),
+                }
+            }
+            Ok::<_, KindError>(effect_ns)
+        };
+        Ok(done.await?)
+    }
+
     pub(super) fn virtual_address(&self, network: &str, n: u32) -> Option<String> {
         Some(self.made.ground.network(network)?.subnet.virtual_address(n)?.to_string())
     }
@@ -250,11 +280,6 @@ pub fn mistakes(plan: &Plan, given: &Given) -> Vec<String> {
     let charts = versions.filter_map(|version| Chart::of(given, version).err()).map(|error| error.to_string());
     let images = given.images.iter().filter_map(|folder| images::archives(folder).err()).map(|error| error.to_string());
     charts.chain(images).collect()
-}
-
-/// Whether a plan does things to nodes or to Cilium itself: such a cluster is nobody else's, before or after.
-fn is_disruptive(plan: &Plan) -> bool {
-    plan.scenario.every_step().iter().any(|step| matches!(step, Step::Node(_) | Step::Upgrade(_) | Step::Restart(_)))
 }
 
 /// Takes away everything a ledger claims, the newest first, and says so in it.
