@@ -65,7 +65,7 @@ pub enum KindError {
     #[error(transparent)]
     Cilium(#[from] crate::cilium::CiliumError),
     /// Cilium is installed and does not come up.
-    #[error("wait for Cilium: {0}")]
+    #[error(transparent)]
     NotReady(#[from] crate::cilium::NotReady),
     /// It took too long.
     #[error("make the cluster: it was not ready within {} ms", .0.as_millis())]
