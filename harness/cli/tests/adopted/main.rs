@@ -5,7 +5,7 @@
 
 mod lab;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode, Stdio};
 use std::time::{Duration, Instant};
 
@@ -83,7 +83,7 @@ fn plumb(lab: &Lab, words: &[&str]) -> Ended {
 }
 
 /// `plumb run` of a scenario in the cluster.
-fn words<'a>(lab: &'a Lab, scenario: &'a str, out: &'a PathBuf) -> Vec<&'a str> {
+fn words<'a>(lab: &'a Lab, scenario: &'a str, out: &'a Path) -> Vec<&'a str> {
     let kubeconfig = lab.kubeconfig.to_str().unwrap();
     let fixed = ["run", scenario, "--provider", "kubeconfig", "--kubeconfig", kubeconfig, "--agent-image", "plumb-agent", "--out"];
     fixed.into_iter().chain([out.to_str().unwrap()]).collect()

@@ -1,4 +1,4 @@
-//! Whole runs of this program on a real kind cluster with real Cilium 1.17.10: plan and evidence as they were written, judged again.
+//! Whole runs of this program on a real kind cluster with real Cilium (folders by version): plan and evidence as they were written, judged again.
 
 use plumb_core::evidence::{self, Fact, Observation};
 use plumb_core::plan::{self, Plan};
@@ -7,11 +7,11 @@ use plumb_core::verdict::{Outcome, Verdict, judge};
 use super::{file, text};
 
 /// The recordings, and what each says: the checks that are red with a part of the reason; every other check is green.
-const RUNS: [(&str, &[(&str, &str)]); 11] = [
-    ("encrypt-matrix", &[]),
+const RUNS: [(&str, &[(&str, &str)]); 15] = [
+    ("kind-1.17.10/encrypt-matrix", &[]),
     // The same flows with `encryption.enabled=false`: every one crosses in the clear, but for the one within a node.
     (
-        "encrypt-matrix-without-encryption",
+        "kind-1.17.10/encrypt-matrix-without-encryption",
         &[
             ("pod-pod-hidden-at-worker", "payload readable inside VXLAN"),
             ("pod-pod-hidden-at-worker2", "payload readable inside VXLAN"),
@@ -32,24 +32,24 @@ const RUNS: [(&str, &[(&str, &str)]); 11] = [
             ("node-node-back-hidden-at-worker2", "payload in the clear"),
         ],
     ),
-    ("encrypt-pods-only", &[]),
+    ("kind-1.17.10/encrypt-pods-only", &[]),
     // Node encryption was on, so what the document says of a flag set without it is not true, and the run says so.
     (
-        "encrypt-pods-only-with-node-encryption",
+        "kind-1.17.10/encrypt-pods-only-with-node-encryption",
         &[
             ("node-to-node-in-the-clear", "0 frames with the payload on eth0"),
             ("node-to-node-back-in-the-clear", "0 frames with the payload on eth0"),
             ("pod-to-node-in-the-clear", "0 frames with the payload on eth0"),
         ],
     ),
-    ("l2-announce", &[]),
-    ("l2-failover", &[]),
-    ("l2-pause", &[]),
-    ("tls-passthrough", &[]),
-    ("tls-terminate", &[]),
+    ("kind-1.17.10/l2-announce", &[]),
+    ("kind-1.17.10/l2-failover", &[]),
+    ("kind-1.17.10/l2-pause", &[]),
+    ("kind-1.17.10/tls-passthrough", &[]),
+    ("kind-1.17.10/tls-terminate", &[]),
     // The limit was 5 s, and a Gateway without an HTTP listener listens after 30.
     (
-        "tls-passthrough-within-5s",
+        "kind-1.17.10/tls-passthrough-within-5s",
         &[
             ("serves", "not within 5s"),
             ("end-to-end", "refused during connect"),
@@ -57,12 +57,17 @@ const RUNS: [(&str, &[(&str, &str)]); 11] = [
             ("unknown-name-refused", "refused during connect"),
         ],
     ),
-    ("weights-90-10", &[]),
+    ("kind-1.17.10/weights-90-10", &[]),
+    // The release that the document names, on a machine at load 30.
+    ("kind-1.17.1/encrypt-matrix", &[]),
+    ("kind-1.17.1/tls-passthrough", &[]),
+    ("kind-1.17.1/tls-terminate", &[]),
+    ("kind-1.17.1/weights-90-10", &[]),
 ];
 
 fn recorded(name: &str) -> (Plan, Vec<Observation>) {
-    let plan = plan::read(&text(&format!("kind-1.17.10/{name}/plan.json"))).unwrap();
-    let reading = evidence::read(&file(&format!("kind-1.17.10/{name}/evidence.jsonl"))).unwrap();
+    let plan = plan::read(&text(&format!("{name}/plan.json"))).unwrap();
+    let reading = evidence::read(&file(&format!("{name}/evidence.jsonl"))).unwrap();
     assert_eq!(reading.trouble, None, "{name}");
     (plan, reading.observations)
 }
@@ -82,7 +87,8 @@ fn every_run_is_judged_as_it_was() {
         let verdict = judge(&plan, &observations);
         let expected = if red.is_empty() { Outcome::Pass } else { Outcome::Fail };
         assert_eq!(verdict.outcome, expected, "{name}: {verdict:#?}");
-        assert!(verdict.system.starts_with("Cilium 1.17.10 on kind"), "{name}: {}", verdict.system);
+        let version = name.split('/').next().unwrap().trim_start_matches("kind-");
+        assert!(verdict.system.starts_with(&format!("Cilium {version} on kind")), "{name}: {}", verdict.system);
         for check in &verdict.checks {
             match red.iter().find(|(id, _)| *id == check.id) {
                 Some((_, because)) => assert!(check.outcome == Outcome::Fail && check.because.contains(because), "{name}: {check:#?}"),
@@ -96,7 +102,7 @@ fn every_run_is_judged_as_it_was() {
 fn a_run_that_is_cut_anywhere_never_passes() {
     for (name, _) in RUNS.iter().filter(|(_, red)| red.is_empty()) {
         let (plan, _) = recorded(name);
-        let bytes = file(&format!("kind-1.17.10/{name}/evidence.jsonl"));
+        let bytes = file(&format!("{name}/evidence.jsonl"));
         let whole = bytes.trim_ascii_end().len();
         for cut in (0..whole).step_by(1_009) {
             let reading = evidence::read(&bytes[..cut]).unwrap();
@@ -107,7 +113,7 @@ fn a_run_that_is_cut_anywhere_never_passes() {
 
 #[test]
 fn without_its_captures_nothing_is_hidden() {
-    let verdict = without("encrypt-matrix", |fact| matches!(fact, Fact::Capture(_)));
+    let verdict = without("kind-1.17.10/encrypt-matrix", |fact| matches!(fact, Fact::Capture(_)));
     assert_ne!(verdict.outcome, Outcome::Pass);
     let hidden: Vec<_> = verdict.checks.iter().filter(|check| check.id.contains("-hidden-")).collect();
     assert!(!hidden.is_empty() && hidden.iter().all(|check| check.outcome == Outcome::Unknown), "{hidden:#?}");
@@ -125,7 +131,7 @@ fn without_its_probes_no_run_passes() {
 fn no_recording_holds_a_private_key() {
     for (name, _) in RUNS {
         for part in ["plan.json", "evidence.jsonl"] {
-            assert!(!text(&format!("kind-1.17.10/{name}/{part}")).contains("PRIVATE KEY"), "{name}/{part}");
+            assert!(!text(&format!("{name}/{part}")).contains("PRIVATE KEY"), "{name}/{part}");
         }
     }
 }
