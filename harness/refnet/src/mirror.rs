@@ -99,8 +99,7 @@ where
     }
 
     async fn keep(self, api: Api<K>, pulse: Pulse, cancel: CancellationToken) {
-        // The first list comes with the watch: one request for each kind in place of two, when every node begins with a dozen of them.
-        let mut events = watcher::watcher(api, watcher::Config::default().streaming_lists()).boxed();
+        let mut events = watcher::watcher(api, watcher::Config::default()).boxed();
         let mut listing = BTreeMap::new();
         loop {
             let event = tokio::select! {
@@ -167,6 +166,5 @@ fn key<K: Resource>(object: &K) -> Key {
 }
 
 fn not_served(error: &watcher::Error) -> bool {
-    use watcher::Error::{InitialListFailed, WatchStartFailed};
-    matches!(error, InitialListFailed(kube::Error::Api(status)) | WatchStartFailed(kube::Error::Api(status)) if status.code == 404)
+    matches!(error, watcher::Error::InitialListFailed(kube::Error::Api(status)) if status.code == 404)
 }
