@@ -62,7 +62,8 @@ pub(crate) fn left_broken() -> Result<(), Amiss> {
     let ended = run(out.path(), steps)?;
     unknown_because(&ended, "nobody-says")?;
     let (_, verdict) = judge(&ended.folder)?;
-    is(&verdict, "nobody-says", Outcome::Unknown, "no answer within")?;
+    // A request that was begun while the API stood still ends with it, or at its own limit.
+    is(&verdict, "nobody-says", Outcome::Unknown, "deployment/default/host-b")?;
     let text = std::fs::read(ended.folder.join("evidence.jsonl")).unwrap();
     let reading = evidence::read(&text).map_err(|error| error.to_string())?;
     let undone =
