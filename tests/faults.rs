@@ -1,6 +1,6 @@
 //! The table of faults: every scenario on the reference network with every fault, as tests `faults::<scenario>`.
 //!
-//! `cargo test --test faults [FILTER]`, or with nextest. Not part of `cargo test --workspace`: it is some 350 runs. A trial runs its
+//! `cargo test --test faults [FILTER]`, or with nextest. Not part of `cargo test --workspace`: it is some 510 runs. A trial runs its
 //! scenario without a fault and then with each, and compares with what the scenario declares: the declared checks red (or unknown) for
 //! the declared reason, everything else as without the fault, and every check turned by some fault. The table goes to
 //! `$PLUMB_OUT/faults.md`, else to `target/plumb-faults/faults.md`; runs that differ stay beside it, the others are taken away.
