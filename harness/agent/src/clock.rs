@@ -19,9 +19,12 @@ pub(crate) fn micros_between(from_ns: u64, to_ns: u64) -> u64 {
     to_ns.saturating_sub(from_ns) / 1_000
 }
 
-/// How far the wall clock is ahead of `CLOCK_MONOTONIC` at one moment.
+/// How far the wall clock is ahead of `CLOCK_MONOTONIC` at one moment, and that moment.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct WallOffset(i128);
+pub(crate) struct WallOffset {
+    ahead_ns: i64,
+    read_at_ns: u64,
+}
 
 impl WallOffset {
     /// Reads both clocks, the wall clock between two readings of the other.
@@ -29,19 +32,19 @@ impl WallOffset {
         let before = monotonic_ns();
         let wall = realtime_ns();
         let after = monotonic_ns();
-        let middle = i128::from(before) + (i128::from(after) - i128::from(before)) / 2;
-        Self(i128::from(wall) - middle)
+        let middle = before + after.saturating_sub(before) / 2;
+        // Nanoseconds since 1970 fit into 63 bits until the year 2262.
+        Self { ahead_ns: wall.cast_signed().wrapping_sub(middle.cast_signed()), read_at_ns: after }
     }
 
-    /// Wall clock to `CLOCK_MONOTONIC`; never later than now, because a frame was seen before it was read.
+    /// Wall clock to `CLOCK_MONOTONIC`, for what had been stamped when this was read; so never later than that.
     pub(crate) fn to_monotonic(self, wall_ns: u64) -> u64 {
-        let shifted = u64::try_from(i128::from(wall_ns) - self.0).unwrap_or(0);
-        shifted.min(monotonic_ns())
+        wall_ns.saturating_sub_signed(self.ahead_ns).min(self.read_at_ns)
     }
 
     /// `CLOCK_MONOTONIC` to wall clock.
     pub(crate) fn to_wall(self, monotonic_ns: u64) -> u64 {
-        u64::try_from(i128::from(monotonic_ns) + self.0).unwrap_or(0)
+        monotonic_ns.saturating_add_signed(self.ahead_ns)
     }
 }
 
@@ -60,16 +63,17 @@ mod tests {
 
     #[test]
     fn wall_time_converts_to_monotonic_within_a_millisecond() {
+        let (before, stamp) = (monotonic_ns(), realtime_ns());
         let offset = WallOffset::now();
-        let before = monotonic_ns();
-        let converted = offset.to_monotonic(realtime_ns());
+        let converted = offset.to_monotonic(stamp);
         assert!(converted.abs_diff(before) < 1_000_000, "{converted} against {before}");
         assert!(offset.to_wall(converted).abs_diff(realtime_ns()) < 1_000_000);
     }
 
     #[test]
-    fn a_frame_is_never_stamped_later_than_now() {
+    fn a_frame_is_never_stamped_later_than_it_was_read() {
         let offset = WallOffset::now();
-        assert!(offset.to_monotonic(realtime_ns() + 60_000_000_000) <= monotonic_ns());
+        let read = monotonic_ns();
+        assert!(offset.to_monotonic(realtime_ns() + 60_000_000_000) <= read);
     }
 }
