@@ -15,6 +15,9 @@ const JUMP_MS: i64 = 250;
 /// How often the clocks are compared. It bounds how late a jump is noticed, nothing else.
 const EVERY: Duration = Duration::from_millis(500);
 
+/// How often an offset is read for one comparison.
+const TRIES: u8 = 5;
+
 /// Nanoseconds of `CLOCK_MONOTONIC`.
 pub fn monotonic_ns() -> u64 {
     nanoseconds(ClockId::CLOCK_MONOTONIC) as u64
@@ -56,13 +59,31 @@ fn jump(last: &mut i64, now: i64) -> Option<i64> {
     (by_ms.abs() >= JUMP_MS).then_some(by_ms)
 }
 
+/// How far the wall clock is ahead. A process that is put aside between two readings would see a jump where there is none, so the wall
+/// clock is read between two readings of the other, and of some tries the narrowest counts.
 fn offset_ms() -> i64 {
-    (realtime_ns() - monotonic_ns() as i64) / 1_000_000
+    let tries = (0..TRIES).map(|_| {
+        let before = monotonic_ns() as i64;
+        let wall = realtime_ns();
+        let after = monotonic_ns() as i64;
+        (after - before, wall - before - (after - before) / 2)
+    });
+    narrowest(tries) / 1_000_000
+}
+
+/// The offset whose reading took the shortest time.
+fn narrowest(tries: impl Iterator<Item = (i64, i64)>) -> i64 {
+    tries.min_by_key(|(width, _)| *width).map_or(0, |(_, offset)| offset)
 }
 
 #[cfg(test)]
 mod tests {
-    use super::jump;
+    use super::{jump, narrowest};
+
+    #[test]
+    fn a_reading_that_was_interrupted_is_no_jump() {
+        assert_eq!(narrowest([(600_000_000, 1_300_000_000), (90, 1_000), (80, 1_001), (700_000, 360_000)].into_iter()), 1_001);
+    }
 
     #[test]
     fn only_a_jump_is_told_and_only_once() {
