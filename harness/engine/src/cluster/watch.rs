@@ -10,6 +10,9 @@ use tokio::time::Instant;
 
 use super::{ApiError, Call, Cluster, ResourceRef};
 
+/// What a call within a wait has at least, however short the wait: a busy API is not one that is gone.
+const CALL: Duration = Duration::from_secs(2);
+
 /// What a look at a state says.
 pub enum Watched<T> {
     /// This is what was waited for.
@@ -28,7 +31,8 @@ pub struct WaitEnd {
 impl Cluster {
     /// Looks at every state of an object (`None` = it does not exist) until `look` is content or the limit is reached.
     ///
-    /// A watch that breaks is begun again; what is not served yet is asked for again until the limit.
+    /// A watch that breaks is begun again; what is not served yet is asked for again until the limit. No call within the wait takes longer
+    /// than its limit, or two seconds where that is more.
     ///
     /// # Errors
     /// The outer one: the API cannot be reached, at the beginning or at the limit. The inner one: the limit.
@@ -39,10 +43,11 @@ impl Cluster {
         mut look: impl FnMut(Option<Value>) -> Watched<T>,
     ) -> Result<Result<T, WaitEnd>, ApiError> {
         let until = Instant::now() + limit;
+        let calls = Cluster { limit: self.limit.min(limit.max(CALL)), ..self.clone() };
         let mut end = WaitEnd::default();
         let what = Call { operation: "watch", object: resource.to_string() };
         let api = loop {
-            match self.api(resource, &what).await {
+            match calls.api(resource, &what).await {
                 Ok(api) => break api,
                 Err(ApiError::Refused { code: 404, message, .. }) => match look(None) {
                     Watched::Yes(found) => return Ok(Ok(found)),
@@ -72,7 +77,7 @@ impl Cluster {
             }
         }
         // A watch is as silent when nothing changes as when there is nobody to tell of it: the state is read once more.
-        match look(self.read(resource).await?) {
+        match look(calls.read(resource).await?) {
             Watched::Yes(found) => Ok(Ok(found)),
             Watched::NotYet(blocked) => {
                 end.push(blocked);
