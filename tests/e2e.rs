@@ -152,12 +152,14 @@ fn trials(library: &Library) -> Result<Vec<Trial>, LibraryError> {
         let entry = library.scenario(&scenario)?;
         for provider in PROVIDERS {
             for profile in std::iter::once(None).chain(entry.scenario.install.also.iter().cloned().map(Some)) {
-                trials.push(Trial { provider: provider.to_owned(), scenario: scenario.clone(), profile });
+                // Waiting for somebody to take over is what takes long: those that disturb begin first.
+                let long = entry.scenario.is_disruptive();
+                trials.push((long, Trial { provider: provider.to_owned(), scenario: scenario.clone(), profile }));
             }
         }
     }
-    trials.sort_by_key(|trial| PROVIDERS.iter().position(|known| *known == trial.provider));
-    Ok(trials)
+    trials.sort_by_key(|(long, trial)| (PROVIDERS.iter().position(|known| *known == trial.provider), !long));
+    Ok(trials.into_iter().map(|(_, trial)| trial).collect())
 }
 
 fn proof(closed: &Closed) -> String {
