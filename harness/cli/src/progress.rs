@@ -99,6 +99,7 @@ fn moving(bars: &MultiProgress, name: &str) -> (Listener, Ended) {
         // How to look into a lab that stays is said when everything else is.
         Event::Began { .. } | Event::Kept(_) => {}
         Event::Phase(phase) => shown.set_message(phase),
+        Event::Waiting { what } => shown.set_message(format!("waits for {what}")),
         Event::Step { id, verb } => shown.set_message(format!("{verb} {id}")),
     });
     (listener, Ended(Some(bar)))
@@ -108,6 +109,7 @@ fn plain(name: &str) -> Listener {
     let name = name.to_owned();
     Arc::new(move |event| match event {
         Event::Began { folder } => note(&format!("{name}: began, evidence in {}", folder.display())),
+        Event::Waiting { what } => note(&format!("{name}: waits for {what}")),
         // Steps are in the evidence; a log needs a line a phase at most.
         Event::Kept(_) | Event::Phase(_) | Event::Step { .. } => {}
     })

@@ -1,10 +1,12 @@
 //! Profiles: documented flag sets as data (`scenarios/profiles/<name>.yaml`), and what is known of each flag.
 
+mod in_place;
 pub(crate) mod known;
 mod lint;
 
 pub(crate) use known::known;
 
+pub use in_place::{InPlace, fixed, in_place};
 pub use lint::{Action, Before, Finding, FlagSet, Object, Place, Severity, Topology, lint, lint_flags, tls_route_versions};
 
 use std::collections::BTreeMap;

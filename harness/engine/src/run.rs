@@ -49,6 +49,11 @@ pub enum Event {
     },
     /// A phase began: `lab`, `backends`, `steps`, `collect`, `close`.
     Phase(&'static str),
+    /// It waits for others.
+    Waiting {
+        /// For what, in words.
+        what: String,
+    },
     /// A step began.
     Step {
         /// Its id.
@@ -201,7 +206,7 @@ async fn perform(plan: &Arc<Plan>, recorder: &Arc<Recorder>, ledger: &Ledger, se
     };
     listener(Event::Phase("lab"));
     let made = tokio::select! {
-        made = Lab::make(plan, recorder.folder(), setup, ledger) => made,
+        made = Lab::make(plan, recorder.folder(), setup, ledger, &listener) => made,
         () = stop.token.cancelled() => {
             salvage(recorder, ledger).await;
             clean_up(ledger, &fail);

@@ -10,9 +10,10 @@ use kube::{Client, ResourceExt};
 use plumb_core::evidence::{ConfigFact, Trouble, Upgraded, Whose};
 use plumb_core::plan;
 use plumb_core::scenario::model::CiliumPart;
+use plumb_core::values::Values;
 use serde_json::json;
 
-use super::{Chart, CiliumError, Digests, Expect, NAMESPACE, NotReady, Target, Wanted, live_values, ready, upgrade};
+use super::{Chart, CiliumError, Digests, Expect, NAMESPACE, NotReady, Ran, Target, Wanted, live_values, ready, upgrade};
 use crate::cluster::{ApiError, Cluster, ResourceRef, chain};
 use crate::parts::Given;
 
@@ -81,6 +82,29 @@ impl Installation {
         Ok(Upgraded { to: version, command: ran.argv_line, took_ms: ran.took_ms, parts_ms: facts.parts_ms })
     }
 
+    /// Brings it to other values in place, and waits until all of it is ready: an upgrade to the version it has, and a restart of the
+    /// parts that read what changed (an upgrade restarts only what has another template). The command, as it can be pasted.
+    ///
+    /// # Errors
+    /// See [`InstallationError`].
+    pub async fn change(
+        &self,
+        client: &Client,
+        version: &str,
+        values: &Values,
+        restart: &[CiliumPart],
+        limit: Duration,
+    ) -> Result<Ran, InstallationError> {
+        let chart = Chart::of(&self.given, version)?;
+        let wanted = Wanted { chart, version: version.to_owned(), values: values.clone(), digests: self.digests };
+        let ran = upgrade(&self.target, &wanted).await?;
+        for part in restart {
+            self.roll(client, *part, limit).await?;
+        }
+        ready(client, &Expect::of(values, self.nodes), limit).await?;
+        Ok(ran)
+    }
+
     /// Restarts a part as `kubectl rollout restart` does, and waits until all of Cilium is ready again; how long, milliseconds.
     ///
     /// # Errors
@@ -92,13 +116,18 @@ impl Installation {
         now: plan::Installed<'_>,
         limit: Duration,
     ) -> Result<u64, InstallationError> {
+        self.roll(client, part, limit).await?;
+        Ok(ready(client, &Expect::of(now.values, self.nodes), limit).await?.took_ms)
+    }
+
+    async fn roll(&self, client: &Client, part: CiliumPart, limit: Duration) -> Result<(), InstallationError> {
         let (kind, name) = part.workload();
         let resource = ResourceRef { kind: kind.into(), namespace: Some(NAMESPACE.into()), name: name.into() };
         // Any change of the template starts a rollout; this one is different each time.
         let annotation = json!({"plumbline.restarted": crate::clock::realtime_ns().to_string()});
         let patch = json!({"spec": {"template": {"metadata": {"annotations": annotation}}}});
         Cluster::new(client.clone(), limit).merge(&resource, &patch).await?;
-        Ok(ready(client, &Expect::of(now.values, self.nodes), limit).await?.took_ms)
+        Ok(())
     }
 }
 

@@ -11,7 +11,7 @@ use nix::sys::signal::{SigHandler, Signal};
 use super::{LabsError, Record, State};
 use crate::docker;
 use crate::provider::entrance::{Entrance, Place};
-use crate::provider::kind::{agents, cluster};
+use crate::provider::kind::{agents, facts};
 use crate::run::Kept;
 
 /// A program was not started there. Reads after "failed to".
@@ -217,8 +217,8 @@ async fn pod(
     namespace: &str,
     name: &str,
 ) -> Result<(String, Option<String>), crate::provider::kind::KindError> {
-    let client = cluster::connect(kubeconfig).await?;
-    let node = cluster::node_of_pod(&client, namespace, name).await?;
+    let client = facts::connect(kubeconfig).await?;
+    let node = facts::node_of_pod(&client, namespace, name).await?;
     let network = agents::network_of(engine, &node, namespace, name).await?;
     Ok((node, network))
 }

@@ -48,6 +48,8 @@ pub enum Said {
     Began(PathBuf),
     /// A phase began.
     Phase(String),
+    /// It waits for others, and for what.
+    Waiting(String),
     /// A step began.
     Step {
         /// Its id.
@@ -163,6 +165,7 @@ impl Written {
                 }
                 Said::Phase(phase.to_owned())
             }
+            Event::Waiting { what } => Said::Waiting(what),
             Event::Step { id, verb } => Said::Step { id, verb },
         };
         if !matches!(said, Said::Step { .. }) {

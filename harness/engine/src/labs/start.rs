@@ -81,6 +81,7 @@ async fn hear(input: &mut ChildStdin, output: ChildStdout, stop: &Stop, listener
                 listener(Event::Began { folder });
             }
             Said::Phase(phase) => listener(Event::Phase(known(&phase))),
+            Said::Waiting(what) => listener(Event::Waiting { what }),
             Said::Step { id, verb } => listener(Event::Step { id, verb }),
             Said::Up(kept) if !stopping => {
                 // It answers by closing its output.

@@ -19,7 +19,7 @@ use plumb_core::scenario::model::{ApiAction, NodeAction};
 use crate::folder::RunFolder;
 use crate::ledger::Ledger;
 use crate::parts::Given;
-use crate::run::Setup;
+use crate::run::{Event, Listener, Setup};
 use crate::session::Session;
 
 pub use self::entrance::Entrance;
@@ -129,6 +129,21 @@ pub fn unavailable(provider: &str, given: &Given) -> Vec<String> {
     }
 }
 
+/// How long something that is waited for may take before it is said.
+const UNSAID: Duration = Duration::from_secs(1);
+
+/// Waits for what others have; who listens hears of it when it takes longer than a moment.
+async fn told<T>(listener: &Listener, what: &str, waited: impl Future<Output = T>) -> T {
+    let mut waited = std::pin::pin!(waited);
+    match tokio::time::timeout(UNSAID, &mut waited).await {
+        Ok(done) => done,
+        Err(_) => {
+            listener(Event::Waiting { what: what.to_owned() });
+            waited.await
+        }
+    }
+}
+
 fn one_line(reason: &str) -> String {
     reason.replace("\nhint: ", "; ").replace('\n', " ")
 }
@@ -217,20 +232,21 @@ impl std::fmt::Display for Place {
 }
 
 impl Lab {
-    /// Makes the lab of a plan, entered in the ledger first. The plan's limit does not count the time in which it waits for others.
+    /// Makes the lab of a plan, entered in the ledger first. The plan's limit does not count the time in which it waits for others; for
+    /// what, the listener hears.
     ///
     /// # Errors
     /// See [`ProviderError`]; what is left then is in the ledger, and [`salvage`] reads it.
-    pub async fn make(plan: &Plan, run: &RunFolder, setup: &Setup, ledger: &Ledger) -> Result<Lab, ProviderError> {
+    pub async fn make(plan: &Plan, run: &RunFolder, setup: &Setup, ledger: &Ledger, listener: &Listener) -> Result<Lab, ProviderError> {
         let limit = Duration::from_millis(plan.budgets.lab_ms);
         match plan.provider.as_str() {
             "refnet" => {
                 let made = tokio::time::timeout(limit, refnet::RefnetLab::make(plan, run.id(), ledger)).await;
                 Ok(Lab::Refnet(Box::new(made.map_err(|_| ProviderError::Late(limit))??)))
             }
-            "kind" => Ok(Lab::Kind(Box::new(Box::pin(kind::KindLab::make(plan, run, setup, ledger, limit)).await?))),
+            "kind" => Ok(Lab::Kind(Box::new(Box::pin(kind::KindLab::make(plan, run, setup, ledger, listener, limit)).await?))),
             "kubeconfig" => {
-                let made = Box::pin(kubeconfig::KubeconfigLab::make(plan, run, setup, ledger, limit));
+                let made = Box::pin(kubeconfig::KubeconfigLab::make(plan, run, setup, ledger, listener, limit));
                 Ok(Lab::Kubeconfig(Box::new(made.await?)))
             }
             other => Err(ProviderError::Absent(unavailable(other, &setup.given).join("; "))),

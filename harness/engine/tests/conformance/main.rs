@@ -24,7 +24,7 @@ use plumb_engine::library::{Ask, Library};
 use plumb_engine::parts::Given;
 use plumb_engine::provider::kind::Sharing;
 use plumb_engine::provider::{self, Lab, Place};
-use plumb_engine::run::{Cleanup, Setup};
+use plumb_engine::run::{Cleanup, Listener, Setup};
 use plumb_engine::session::Session;
 use serde_json::Value;
 
@@ -84,7 +84,8 @@ async fn conforms(plan: Plan, given: Given) {
     let run = RunFolder::create(out.path()).unwrap();
     let ledger = Ledger::create(&run).unwrap();
     let setup = Setup { cleanup: Cleanup::Close, given, sharing: Sharing::Alone };
-    let lab = Lab::make(&plan, &run, &setup, &ledger).await.unwrap();
+    let listener: Listener = std::sync::Arc::new(|_| {});
+    let lab = Lab::make(&plan, &run, &setup, &ledger, &listener).await.unwrap();
     let claimed = ledger::outstanding(ledger.path()).unwrap();
     assert!(!claimed.is_empty(), "it made something and claims nothing");
 

@@ -53,7 +53,7 @@ impl Kept {
         let record = json!({
             "name": self.name, "kubeconfig": "/nonexistent", "networks": [], "system": "a network in its place", "cilium": "",
             "expect": {"nodes": 0, "gatewayClass": false}, "ciliumCli": "", "digestsOff": false,
-            "nodes": {}, "clientLinks": [], "agentImage": "",
+            "nodes": {}, "clientLinks": [], "agentImage": "", "values": {},
         });
         let state = json!({"record": record, "releasedS": released_s});
         let state: State = serde_json::from_value(state).unwrap();

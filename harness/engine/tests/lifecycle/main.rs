@@ -60,7 +60,7 @@ fn own(out: &Path, keep: bool) -> ExitCode {
         Event::Began { folder } => println!("{}", folder.display()),
         Event::Phase(phase) => println!("{phase}"),
         Event::Kept(_) => println!("kept"),
-        Event::Step { .. } => {}
+        Event::Waiting { .. } | Event::Step { .. } => {}
     });
     let folder = out.join("kept");
     std::fs::create_dir_all(&folder).unwrap();

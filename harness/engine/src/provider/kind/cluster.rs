@@ -6,23 +6,19 @@ use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 use std::time::Duration;
 
-use futures::future::{join_all, try_join_all};
-use k8s_openapi::api::apps::v1::DaemonSet;
-use k8s_openapi::api::core::v1::{Node, Pod};
-use kube::Api;
-use plumb_core::evidence::NodeFacts;
+use futures::future::try_join_all;
 use plumb_core::plan::Plan;
-use plumb_core::probe::{Done, Link, Op};
 use plumb_core::scenario::model::{GatewayApi, Lab};
 use plumb_core::scenario::node_names;
 use plumb_core::values::Values;
-use serde::{Deserialize, Serialize};
 
 use super::config::{KubeProxy, Nodes, render};
 use super::create::Create;
+use super::facts::{connect, links, node_facts, running_version};
 use super::ground::Ground;
 use super::images::Runtime;
 use super::layers::{LayersError, Request};
+use super::made::Made;
 use super::{KindError, agents, images, layers};
 use crate::agent_program::{self, AgentProgram};
 use crate::cilium::{self, Chart, Digests, Expect, Installation, Target, Wanted, definitions};
@@ -31,14 +27,10 @@ use crate::docker::{Claim, Engine, agent_layer, image_archive};
 use crate::ledger::{self, Ledger, Line, Resource};
 use crate::parts::{Given, tools};
 
-/// Limit for one answer of an agent while the cluster comes up and the machine is busy.
-const ANSWER: Duration = Duration::from_secs(30);
 /// Limit for a definition to be served.
 const DEFINITION: Duration = Duration::from_secs(60);
-/// Limit for a cluster that is used again to say that it is ready.
-const WELL: Duration = Duration::from_secs(20);
 /// Limit for Cilium to be ready once it is installed: images may be pulled in this time.
-const READY: Duration = Duration::from_secs(600);
+pub(super) const READY: Duration = Duration::from_secs(600);
 
 /// Everything a cluster is made from.
 #[derive(Debug, Clone, PartialEq)]
@@ -76,115 +68,6 @@ pub fn name_of(run: &str) -> String {
 /// The random part of a run's id.
 pub(super) fn tail_of(run: &str) -> String {
     run.rsplit('-').next().unwrap_or(run).to_ascii_lowercase()
-}
-
-/// A cluster as it is written down, for others that use it later.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct Record {
-    /// Its name in kind and Docker.
-    pub name: String,
-    /// Its kubeconfig.
-    pub kubeconfig: PathBuf,
-    /// Interface, network and subnet (CIDR) of each of its networks.
-    pub networks: Vec<(String, String, String)>,
-    /// As [`Made::system`].
-    pub system: String,
-    /// As [`Made::cilium`].
-    pub cilium: String,
-    /// As [`Made::expect`].
-    pub expect: Expect,
-    /// The `cilium` CLI it was installed with.
-    pub cilium_cli: PathBuf,
-    /// Whether images are named without digests.
-    pub digests_off: bool,
-    /// As [`Made::nodes`].
-    pub nodes: BTreeMap<String, NodeFacts>,
-    /// As [`Made::client_links`].
-    pub client_links: Vec<Link>,
-    /// As [`Made::agent_image`].
-    pub agent_image: String,
-}
-
-/// A cluster that is ready.
-pub struct Made {
-    /// Its networks and its client.
-    pub ground: Ground,
-    /// Its kubeconfig, private to this user.
-    pub kubeconfig: PathBuf,
-    /// A client for its API.
-    pub client: kube::Client,
-    /// What runs there, in words.
-    pub system: String,
-    /// Cilium version that runs.
-    pub cilium: String,
-    /// What of Cilium must be ready.
-    pub expect: Expect,
-    /// Cilium as it was installed.
-    pub installation: Installation,
-    /// Nodes by logical name.
-    pub nodes: BTreeMap<String, NodeFacts>,
-    /// Links of the outside client.
-    pub client_links: Vec<Link>,
-    /// The agent's image, as Pods name it.
-    pub agent_image: String,
-    /// Milliseconds by phase; phases overlap.
-    pub phases_ms: BTreeMap<String, u64>,
-    /// What kind and the cilium CLI said, by name.
-    pub texts: BTreeMap<String, String>,
-}
-
-impl Made {
-    /// Written down.
-    pub fn record(&self) -> Record {
-        Record {
-            name: self.ground.name().to_owned(),
-            kubeconfig: self.kubeconfig.clone(),
-            networks: self.ground.networks(),
-            system: self.system.clone(),
-            cilium: self.cilium.clone(),
-            expect: self.expect.clone(),
-            cilium_cli: self.installation.target.program.clone(),
-            digests_off: self.installation.digests == Digests::Off,
-            nodes: self.nodes.clone(),
-            client_links: self.client_links.clone(),
-            agent_image: self.agent_image.clone(),
-        }
-    }
-
-    /// One that was written down and is still there.
-    ///
-    /// # Errors
-    /// Docker or the API is not.
-    pub async fn adopt(record: &Record, given: &Given) -> Result<Made, KindError> {
-        let engine = Engine::connect().await?;
-        let ground = Ground::adopt(engine, &record.name, &record.networks)
-            .ok_or_else(|| KindError::Missing(format!("read the record of cluster {}: a subnet in it is none", record.name)))?;
-        Ok(Made {
-            ground,
-            kubeconfig: record.kubeconfig.clone(),
-            client: connect(&record.kubeconfig).await?,
-            system: record.system.clone(),
-            cilium: record.cilium.clone(),
-            expect: record.expect.clone(),
-            installation: Installation {
-                target: target(&record.name, &record.kubeconfig, &record.cilium_cli),
-                given: given.clone(),
-                digests: if record.digests_off { Digests::Off } else { Digests::Keep },
-                nodes: record.nodes.len(),
-            },
-            nodes: record.nodes.clone(),
-            client_links: record.client_links.clone(),
-            agent_image: record.agent_image.clone(),
-            phases_ms: BTreeMap::new(),
-            texts: BTreeMap::new(),
-        })
-    }
-
-    /// Whether its nodes and Cilium on them are ready, as a new cluster's must be.
-    pub async fn is_well(&self) -> bool {
-        cilium::ready(&self.client, &self.expect, WELL).await.is_ok()
-    }
 }
 
 /// What is looked for before anything is made.
@@ -304,7 +187,22 @@ pub async fn make(spec: &Spec, name: &str, given: &Given, claim: Claim, ledger: 
         ("layers".to_owned(), stores.said),
     ]);
     let phases_ms = phases.into_map();
-    Ok(Made { ground, kubeconfig, client, system, cilium, expect, installation, nodes: facts, client_links, agent_image, phases_ms, texts })
+    let (nodes, values) = (facts, spec.values.clone());
+    Ok(Made {
+        ground,
+        kubeconfig,
+        client,
+        system,
+        cilium,
+        expect,
+        installation,
+        nodes,
+        client_links,
+        agent_image,
+        values,
+        phases_ms,
+        texts,
+    })
 }
 
 fn ledger_line(ledger: &Ledger, resource: Resource) -> Result<(), KindError> {
@@ -312,7 +210,7 @@ fn ledger_line(ledger: &Ledger, resource: Resource) -> Result<(), KindError> {
 }
 
 /// Where the cilium CLI works: it knows kind by the name of the context, and its values file lies beside the kubeconfig.
-fn target(cluster: &str, kubeconfig: &Path, cilium_cli: &Path) -> Target {
+pub(super) fn target(cluster: &str, kubeconfig: &Path, cilium_cli: &Path) -> Target {
     Target {
         program: cilium_cli.to_owned(),
         kubeconfig: kubeconfig.to_owned(),
@@ -401,81 +299,6 @@ async fn connect_nodes(ground: &Ground, nodes: &[String]) -> Result<(), KindErro
     Ok(())
 }
 
-fn api(operation: &str) -> impl Fn(Box<dyn std::error::Error + Send + Sync>) -> KindError {
-    let operation = operation.to_owned();
-    move |source| KindError::Api { operation: operation.clone(), source }
-}
-
-/// A client for the API behind a kubeconfig.
-pub async fn connect(kubeconfig: &Path) -> Result<kube::Client, KindError> {
-    let operation = "connect to the cluster's API";
-    let read = kube::config::Kubeconfig::read_from(kubeconfig).map_err(|error| api(operation)(error.into()))?;
-    let config = kube::Config::from_custom_kubeconfig(read, &kube::config::KubeConfigOptions::default()).await;
-    let mut config = config.map_err(|error| api(operation)(error.into()))?;
-    // It listens on this machine's loopback address; a proxy could not reach that.
-    config.proxy_url = None;
-    kube::Client::try_from(config).map_err(|error| api(operation)(error.into()))
-}
-
-async fn node_facts(
-    ground: &Ground,
-    client: &kube::Client,
-    cluster: &str,
-    logical: &[String],
-) -> Result<BTreeMap<String, NodeFacts>, KindError> {
-    let listed = Api::<Node>::all(client.clone()).list(&Default::default()).await;
-    let listed = listed.map_err(|error| api("list the nodes")(error.into()))?;
-    let facts = logical.iter().map(async |node| {
-        let name = format!("{cluster}-{node}");
-        let session = agents::in_container(ground.engine(), &name, &format!("node/{name}")).await?;
-        let links = links(&session).await?;
-        let found = listed.items.iter().find(|one| one.metadata.name.as_deref() == Some(&name));
-        let found = found.ok_or_else(|| KindError::Missing(format!("find node {name}: the API has no such node")))?;
-        let address = found.status.iter().flat_map(|status| status.addresses.iter().flatten()).find(|one| one.type_ == "InternalIP");
-        let facts = NodeFacts {
-            control_plane: found.metadata.labels.iter().flatten().any(|(key, _)| key == "node-role.kubernetes.io/control-plane"),
-            address: address.map(|one| one.address.clone()).unwrap_or_default(),
-            pod_cidr: found.spec.as_ref().and_then(|spec| spec.pod_cidr.clone()).unwrap_or_default(),
-            links,
-            name,
-        };
-        Ok::<_, KindError>((node.clone(), facts))
-    });
-    join_all(facts).await.into_iter().collect()
-}
-
-async fn links(session: &crate::session::Session) -> Result<Vec<Link>, KindError> {
-    match session.ask(Op::Links, ANSWER).await?.done {
-        Done::Links(links) => Ok(links),
-        other => Err(KindError::Missing(format!("ask an agent for its links: it answered {other:?}"))),
-    }
-}
-
-/// The node a Pod runs on.
-pub async fn node_of_pod(client: &kube::Client, namespace: &str, name: &str) -> Result<String, KindError> {
-    let found = Api::<Pod>::namespaced(client.clone(), namespace).get(name).await;
-    let found = found.map_err(|error| api(&format!("read pod {namespace}/{name}"))(error.into()))?;
-    let node = found.spec.and_then(|spec| spec.node_name);
-    node.ok_or_else(|| KindError::Missing(format!("find the node of pod {namespace}/{name}: it was not scheduled yet")))
-}
-
-/// The version that the agents' image has.
-async fn running_version(client: &kube::Client) -> Result<String, KindError> {
-    let found = Api::<DaemonSet>::namespaced(client.clone(), "kube-system").get("cilium").await;
-    let found = found.map_err(|error| api("read DaemonSet kube-system/cilium")(error.into()))?;
-    let pod = found.spec.and_then(|spec| spec.template.spec);
-    let container = pod.into_iter().flat_map(|pod| pod.containers).find(|container| container.name == "cilium-agent");
-    let image = container.and_then(|container| container.image).unwrap_or_default();
-    Ok(version_in(&image).unwrap_or("of an image without a version").to_owned())
-}
-
-/// `1.17.1` of `quay.io/cilium/cilium:v1.17.1@sha256:...`.
-fn version_in(image: &str) -> Option<&str> {
-    let tagged = image.split('@').next()?;
-    let (_, tag) = tagged.rsplit('/').next()?.split_once(':')?;
-    Some(tag.strip_prefix('v').unwrap_or(tag))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -483,12 +306,5 @@ mod tests {
     #[test]
     fn a_run_and_its_cluster_have_names_that_belong_together() {
         assert_eq!(name_of("20261125T004000Z-1a2b3c4d"), "plumb-1a2b3c4d");
-    }
-
-    #[test]
-    fn the_version_is_that_of_the_image() {
-        assert_eq!(version_in("quay.io/cilium/cilium:v1.17.1@sha256:8969"), Some("1.17.1"));
-        assert_eq!(version_in("reg:5000/cilium/cilium:v1.20.0-rc.1"), Some("1.20.0-rc.1"));
-        assert_eq!(version_in("reg:5000/cilium/cilium"), None);
     }
 }

@@ -8,11 +8,13 @@ pub mod cluster;
 pub mod collect;
 pub mod config;
 pub mod create;
+pub mod facts;
 pub mod ground;
 pub mod images;
 pub mod keeper;
 pub mod layers;
 pub mod lease;
+pub mod made;
 pub mod shared;
 
 use std::collections::BTreeMap;
@@ -25,16 +27,17 @@ use plumb_core::scenario::model::{ApiAction, NodeAction};
 
 pub(crate) use self::availability::registry;
 pub use self::availability::unavailable;
-use self::cluster::{Made, Spec};
+use self::cluster::Spec;
+use self::made::Made;
 pub use self::shared::Sharing;
-use super::{Entrance, Place, ProviderError, entrance};
+use super::{Entrance, Place, ProviderError, entrance, told};
 use crate::cilium::{Chart, CiliumError, Installation};
 use crate::clock;
 use crate::docker::{Claim, DockerError, Engine};
 use crate::folder::RunFolder;
 use crate::ledger::{self, Ledger, LedgerError, Line, Resource};
 use crate::parts::Given;
-use crate::run::Setup;
+use crate::run::{Listener, Setup};
 use crate::session::Session;
 
 /// The lab was not made, or not asked.
@@ -64,6 +67,9 @@ pub enum KindError {
     /// Cilium's installation.
     #[error(transparent)]
     Cilium(#[from] crate::cilium::CiliumError),
+    /// Its values were not changed.
+    #[error(transparent)]
+    Installation(#[from] crate::cilium::InstallationError),
     /// Cilium is installed and does not come up.
     #[error(transparent)]
     NotReady(#[from] crate::cilium::NotReady),
@@ -120,6 +126,9 @@ pub(super) const AGENT_PROCESS: &str = "cilium-agent";
 /// The name of the API server as a process.
 const API_PROCESS: &str = "kube-apiserver";
 
+/// What a run waits for that may not make its cluster yet.
+pub(super) const PLACE: &str = "a place for one more cluster on this machine";
+
 /// A cluster made by kind, while a run uses it.
 pub struct KindLab {
     made: Made,
@@ -142,17 +151,19 @@ impl KindLab {
         run: &RunFolder,
         setup: &Setup,
         ledger: &Ledger,
+        listener: &Listener,
         limit: Duration,
     ) -> Result<KindLab, ProviderError> {
         let (spec, given) = (Spec::of(plan), &setup.given);
         let (made, right) = match setup.sharing {
             Sharing::For(idle) if !plan.scenario.is_disruptive() => {
-                let (made, held) = shared::acquire(&spec, given, run, idle, limit).await?;
+                let (made, held) = shared::acquire(&spec, given, run, listener, idle, limit).await?;
                 (made, Right::Shared(Box::new(held)))
             }
             _ => {
                 crate::janitor::entrust(ledger.path())?;
-                let place = lease::take_slot(&ledger::runtime_folder()?).await.map_err(KindError::from)?;
+                let folder = ledger::runtime_folder()?;
+                let place = told(listener, PLACE, lease::take_slot(&folder)).await.map_err(KindError::from)?;
                 let name = cluster::name_of(run.id());
                 let claim = Claim { expires: ledger::expiry(ledger.path()), ..Claim::own(run.id()) };
                 // On the heap: the state of everything that overlaps in it is large.
@@ -187,7 +198,7 @@ impl KindLab {
             Place::Client => agents::in_container(engine, &self.made.ground.client(), &vantage).await,
             Place::Node(name) => agents::in_container(engine, name, &vantage).await,
             Place::Pod { namespace, name } => {
-                let node = cluster::node_of_pod(&self.made.client, namespace, name).await?;
+                let node = facts::node_of_pod(&self.made.client, namespace, name).await?;
                 agents::in_pod(engine, &node, namespace, name, &vantage).await
             }
         };

@@ -8,17 +8,21 @@ use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use plumb_core::profile::fixed;
 use ring::digest::{Context, SHA256};
 use serde::{Deserialize, Serialize};
 
-use super::cluster::{self, Made, Record, Spec};
+use super::cluster::{self, Spec};
 use super::keeper::{self, Keeper};
 use super::lease::{self, Lease};
+use super::made::{Made, Record};
 use super::{KindError, clean, salvage, take_away};
 use crate::docker::{Claim, Engine};
 use crate::folder::RunFolder;
 use crate::ledger::{self, Ledger};
 use crate::parts::Given;
+use crate::provider::told;
+use crate::run::Listener;
 use crate::{clock, redact};
 
 /// How clusters are shared.
@@ -64,27 +68,45 @@ pub struct Held {
 ///
 /// # Errors
 /// See [`KindError`].
-pub async fn acquire(spec: &Spec, given: &Given, run: &RunFolder, idle: Duration, limit: Duration) -> Result<(Made, Held), KindError> {
+pub async fn acquire(
+    spec: &Spec,
+    given: &Given,
+    run: &RunFolder,
+    listener: &Listener,
+    idle: Duration,
+    limit: Duration,
+) -> Result<(Made, Held), KindError> {
     let key = key(spec, given).await?;
     let folder = place()?.join(&key);
-    let lease = hold(&folder).await?;
-    if let Some(made) = usable(&folder, given).await {
-        let held = Held { ledger: reopen(&folder)?, folder, run: run.id().to_owned(), _lease: lease };
-        held.begin(run)?;
-        return Ok((made, held));
+    let lease = told(listener, "the cluster that another run uses", hold(&folder)).await?;
+    let mut refused = None;
+    if let Some(mut made) = usable(&folder, given).await {
+        begin(&folder, run)?;
+        match Box::pin(made.bring_to(spec)).await {
+            Ok(()) => {
+                let held = Held { ledger: reopen(&folder)?, folder, run: run.id().to_owned(), _lease: lease };
+                return Ok((made, held));
+            }
+            // It is of no use then, as one that is not well: it tells what it can and ends, and a new one is made.
+            Err(error) => refused = Some(crate::cluster::chain(&error)),
+        }
     }
     // Its user may have died a moment ago, before the keeper looked.
     salvage_for_user(&folder).await;
     end(&folder).await?;
     let name = format!("{}{}-{}", crate::docker::sweep::CLUSTER_PREFIX, &key[..6], cluster::tail_of(run.id()));
     let ledger = Ledger::create_at(&folder.join(keeper::LEDGER), &name).map_err(super::ground::GroundError::from)?;
+    begin(&folder, run)?;
     let held = Held { folder, run: run.id().to_owned(), ledger, _lease: lease };
-    held.begin(run)?;
-    let keeper = Keeper::start(&held.folder, idle).await?;
+    let keeper = told(listener, super::PLACE, Keeper::start(&held.folder, idle)).await?;
     let claim = Claim { run: name.clone(), owner: keeper.identity(), expires: None };
     // What fails here is left as it is: the keeper reads what it can of it before it takes it away.
     let made = tokio::time::timeout(limit, Box::pin(cluster::make(spec, &name, given, claim, &held.ledger))).await;
-    Ok((made.map_err(|_| KindError::Late(limit))??, held))
+    let mut made = made.map_err(|_| KindError::Late(limit))??;
+    if let Some(why) = refused {
+        made.texts.insert("cilium-change".into(), format!("a cluster that was there did not take the values of this run: {why}\n"));
+    }
+    Ok((made, held))
 }
 
 impl Held {
@@ -102,10 +124,11 @@ impl Held {
         // While the lease is held: whoever waits for it sees that its file is gone and makes another.
         fs::remove_dir_all(&self.folder).map_err(|error| KindError::Missing(format!("remove {}: {error}", self.folder.display())))
     }
+}
 
-    fn begin(&self, run: &RunFolder) -> Result<(), KindError> {
-        write(&self.folder, "use.json", &Use { run: run.id().to_owned(), folder: run.path().to_owned() })
-    }
+/// Writes down who uses the cluster in a folder from now on.
+fn begin(folder: &Path, run: &RunFolder) -> Result<(), KindError> {
+    write(folder, "use.json", &Use { run: run.id().to_owned(), folder: run.path().to_owned() })
 }
 
 /// Writes a file so that a reader sees the old one or the new one, whenever the writer dies.
@@ -186,14 +209,14 @@ async fn end(folder: &Path) -> Result<(), KindError> {
     Ok(())
 }
 
-/// The hash of everything that makes a cluster what it is, as hexadecimal digits.
+/// The hash of everything that makes a cluster what it is, as hexadecimal digits. Values that can be changed in place do not.
 async fn key(spec: &Spec, given: &Given) -> Result<String, KindError> {
     let engine = Engine::connect().await?;
     let image = match &given.node_image {
         Some(name) => engine.image(name).await?.unwrap_or_else(|| name.clone()),
         None => String::new(),
     };
-    let spec = spec.clone();
+    let spec = Spec { values: fixed(&spec.values), ..spec.clone() };
     let given = given.clone();
     Ok(cluster::blocking(move || {
         let mut text = format!("{spec:?}\n{image}\n{:?}\n", given.reach);

@@ -21,7 +21,7 @@ use self::access::{Access, AccessError};
 use self::agents::AgentError;
 use self::sweep::Owner;
 use super::kind::lease::{self, Lease, LeaseError};
-use super::{Entrance, Found, Place, ProviderError, Unfit, entrance};
+use super::{Entrance, Found, Place, ProviderError, Unfit, entrance, told};
 use crate::clock;
 use crate::cluster::collect::{self, Namespaces};
 use crate::cluster::facts::{self, Facts};
@@ -29,7 +29,7 @@ use crate::cluster::{ApiError, Claim, Cluster, Manifest, ObjectId};
 use crate::folder::RunFolder;
 use crate::ledger::{self, Ledger, LedgerError, Line, Resource};
 use crate::parts::Given;
-use crate::run::Setup;
+use crate::run::{Listener, Setup};
 use crate::session::Session;
 
 /// The namespace of the agents. There is one of it, so whoever has it has the cluster to themselves: scenarios use fixed names.
@@ -146,12 +146,13 @@ impl KubeconfigLab {
         run: &RunFolder,
         setup: &Setup,
         ledger: &Ledger,
+        listener: &Listener,
         limit: Duration,
     ) -> Result<KubeconfigLab, ProviderError> {
         let access = Access::of(&setup.given).map_err(AdoptError::from)?;
         let image = setup.given.agent_image.clone().ok_or_else(|| ProviderError::Absent("no image of the agent was given".into()))?;
         crate::janitor::entrust(ledger.path())?;
-        let turn = take_turn(&access).await?;
+        let turn = told(listener, "the cluster that another run uses", take_turn(&access)).await?;
         let claim = claim(&access, plan, run, ledger)?;
         let adoption = Adoption { plan, access: &access, image, claim, turn };
         let adopting = Box::pin(adopt(adoption, limit));
