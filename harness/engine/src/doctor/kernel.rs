@@ -1,4 +1,4 @@
-//! What Cilium asks of the kernel: found in `/sys/module`, in the kernel's own configuration and in the lists of its modules; where none
+//! What Cilium, and what breaks something around it, asks of the kernel: found in `/sys/module`, in the kernel's own configuration and in the lists of its modules; where none
 //! of them tells, and only then, WireGuard is tried in a network namespace of its own.
 
 use std::collections::BTreeSet;
@@ -8,7 +8,7 @@ use std::process::{Command, Stdio};
 
 use super::Finding;
 
-/// Something Cilium asks for (Cilium's system requirements, "Linux Kernel").
+/// Something that is asked for (by Cilium: its system requirements, "Linux Kernel").
 struct Feature {
     what: &'static str,
     /// Options of the kernel's configuration, all of them needed.
@@ -30,7 +30,7 @@ const WIREGUARD: Feature = Feature {
     module: "wireguard",
     stops: "encryption scenarios on kind (refnet brings its own WireGuard)",
 };
-const REST: [Feature; 5] = [
+const REST: [Feature; 6] = [
     Feature { what: "kernel vxlan", options: &["VXLAN"], module: "vxlan", stops: "profiles on kind that tunnel, Cilium's default" },
     Feature {
         what: "kernel TPROXY",
@@ -49,6 +49,12 @@ const REST: [Feature; 5] = [
         options: &["IP_SET", "IP_SET_HASH_IP", "NETFILTER_XT_SET"],
         module: "ip_set_hash_ip",
         stops: "masquerading by iptables on kind, Cilium's default",
+    },
+    Feature {
+        what: "kernel nf_tables",
+        options: &["NF_TABLES", "NF_TABLES_INET"],
+        module: "nf_tables",
+        stops: "scenarios that cut a node off from an address, on kind and on refnet",
     },
     Feature { what: "kernel ESP", options: &["INET_ESP", "XFRM_USER"], module: "esp4", stops: "the profile ipsec on kind" },
 ];

@@ -24,7 +24,7 @@ fn of(reading: &Reading, what: &str) -> State {
 #[test]
 fn a_kernel_with_everything_built_in_lacks_nothing() {
     let findings = with_config(&everything("y")).judge();
-    assert_eq!(findings.len(), 7);
+    assert_eq!(findings.len(), 8);
     assert!(findings.iter().all(|finding| finding.state.is_there()), "{findings:?}");
 }
 
