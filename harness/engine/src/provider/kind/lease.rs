@@ -25,6 +25,26 @@ pub struct LeaseError {
 #[derive(Debug)]
 pub struct Lease {
     _file: Flock<File>,
+    /// The file, where it goes with the lease.
+    goes: Option<PathBuf>,
+}
+
+impl Lease {
+    /// The same, whose file goes with it: nothing but its lock is of any use, and somebody who waits makes another.
+    #[must_use]
+    pub fn with_its_file(mut self, path: &Path) -> Lease {
+        self.goes = Some(path.to_owned());
+        self
+    }
+}
+
+impl Drop for Lease {
+    fn drop(&mut self) {
+        if let Some(path) = &self.goes {
+            // While it is locked: nobody has locked the file that goes. What cannot be removed can be locked by the next.
+            let _ = std::fs::remove_file(path);
+        }
+    }
 }
 
 /// Takes a lease if nobody holds it; `None` when somebody does.
@@ -36,7 +56,7 @@ pub fn try_take(path: &Path) -> Result<Option<Lease>, LeaseError> {
     let file = OpenOptions::new().create(true).truncate(false).write(true).mode(0o600).open(path).map_err(failed)?;
     match Flock::lock(file, FlockArg::LockExclusiveNonblock) {
         // Whoever ends what is shared removes the file while holding it: what was locked may be a file that nobody finds any more.
-        Ok(file) if is_at(&file, path) => Ok(Some(Lease { _file: file })),
+        Ok(file) if is_at(&file, path) => Ok(Some(Lease { _file: file, goes: None })),
         Ok(_) | Err((_, Errno::EWOULDBLOCK)) => Ok(None),
         Err((_, errno)) => Err(failed(errno.into())),
     }
@@ -136,6 +156,20 @@ mod tests {
         assert!(try_take(&path).unwrap().is_none());
         drop(held);
         assert!(try_take(&path).unwrap().is_some());
+    }
+
+    #[tokio::test]
+    async fn a_lease_whose_file_goes_is_had_by_who_waits() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("lease");
+        let held = try_take(&path).unwrap().unwrap().with_its_file(&path);
+        let mut waiting = std::pin::pin!(take(&path));
+        assert!(tokio::time::timeout(EVERY * 2, &mut waiting).await.is_err());
+        drop(held);
+        let next = waiting.await.unwrap();
+        assert!(path.exists() && try_take(&path).unwrap().is_none());
+        drop(next.with_its_file(&path));
+        assert!(!path.exists());
     }
 
     #[test]

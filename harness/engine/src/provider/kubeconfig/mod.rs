@@ -216,7 +216,7 @@ async fn take_turn(access: &Access) -> Result<Lease, ProviderError> {
     let digest = ring::digest::digest(&ring::digest::SHA256, server.as_bytes());
     let name: String = digest.as_ref()[..8].iter().map(|byte| format!("{byte:02x}")).collect();
     let path = ledger::runtime_folder()?.join(format!("adopted-{name}"));
-    Ok(lease::take(&path).await.map_err(AdoptError::from)?)
+    Ok(lease::take(&path).await.map_err(AdoptError::from)?.with_its_file(&path))
 }
 
 /// The run's claim: labels that say whose an object is and until when, and the ledger it is entered in first.
