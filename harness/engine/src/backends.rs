@@ -13,6 +13,9 @@ use crate::certs::Leaf;
 /// Label with the backend's id, on Pods and Deployments.
 pub const BACKEND_LABEL: &str = "plumbline.backend";
 
+/// The processor time a backend requests: more than it uses, and a dozen of them fit on a node of two processors beside Cilium.
+const CPU: &str = "100m";
+
 /// The variable the agent reads its servers from: a JSON list of [`ServeOp`].
 pub const SERVE_VARIABLE: &str = "PLUMB_SERVE";
 
@@ -100,6 +103,9 @@ fn deployment(id: &str, backend: &Backend, node: Option<&str>, env: &[Value], im
     let mut container = json!({
         "name": "agent", "image": image, "imagePullPolicy": "IfNotPresent", "args": ["serve", "--config-env", SERVE_VARIABLE], "env": env,
         "ports": [{"containerPort": backend.port, "protocol": transport(backend)}],
+        // A Pod that requests nothing has next to no share of a processor that others want too (cpu.shares 2): a backend that is starved
+        // looks like a network that is away.
+        "resources": {"requests": {"cpu": CPU}},
     });
     if transport(backend) == "TCP" {
         container["readinessProbe"] = json!({"tcpSocket": {"port": backend.port}, "periodSeconds": 1});
@@ -157,6 +163,12 @@ mod tests {
         let objects = objects("echo", &backend(), certs.leaf("c"), None, "plumb-agent").unwrap();
         assert_eq!(objects[0]["kind"], "Secret");
         assert!(objects[1..].iter().all(|object| !object.to_string().contains("PRIVATE KEY")));
+    }
+
+    #[test]
+    fn a_backend_has_a_share_of_the_processor() {
+        let objects = objects("echo", &backend(), None, None, "i").unwrap();
+        assert_eq!(objects[0].pointer("/spec/template/spec/containers/0/resources/requests/cpu"), Some(&json!("100m")));
     }
 
     #[test]
