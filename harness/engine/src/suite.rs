@@ -73,7 +73,8 @@ pub fn side_by_side<T: Sync, R: Send>(items: &[T], jobs: usize, stop: &Stop, act
     slots.into_iter().map(|slot| slot.into_inner().unwrap_or_else(PoisonError::into_inner)).collect()
 }
 
-/// How many labs fit side by side: they mostly wait, so more than there are processors, within the memory that is free.
+/// How many labs fit side by side: they wait four times as long as they work, so four for each processor, within the memory
+/// that is free, and seven at most: that many take a GiB.
 pub fn labs_at_once() -> usize {
     const LAB_MB: usize = 160;
     let cores = std::thread::available_parallelism().map_or(2, std::num::NonZero::get);
@@ -81,7 +82,7 @@ pub fn labs_at_once() -> usize {
         let line = text.lines().find(|line| line.starts_with("MemAvailable:"))?;
         line.split_whitespace().nth(1)?.parse::<usize>().ok().map(|kb| kb / 1024)
     });
-    (cores * 2).min(free_mb.unwrap_or(1_024) / LAB_MB).clamp(1, 6)
+    (cores * 4).min(free_mb.unwrap_or(1_024) / LAB_MB).clamp(1, 7)
 }
 
 #[cfg(test)]

@@ -82,7 +82,8 @@ pub async fn acquire(
     let mut refused = None;
     if let Some(mut made) = usable(&folder, given).await {
         begin(&folder, run)?;
-        match Box::pin(made.bring_to(spec)).await {
+        let brought = tokio::time::timeout(limit, Box::pin(made.bring_to(spec))).await;
+        match brought.unwrap_or(Err(KindError::Late(limit))) {
             Ok(()) => {
                 let held = Held { ledger: reopen(&folder)?, folder, run: run.id().to_owned(), _lease: lease };
                 return Ok((made, held));
