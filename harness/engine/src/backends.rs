@@ -103,8 +103,8 @@ fn deployment(id: &str, backend: &Backend, node: Option<&str>, env: &[Value], im
     let mut container = json!({
         "name": "agent", "image": image, "imagePullPolicy": "IfNotPresent", "args": ["serve", "--config-env", SERVE_VARIABLE], "env": env,
         "ports": [{"containerPort": backend.port, "protocol": transport(backend)}],
-        // A Pod that requests nothing has next to no share of a processor that others want too (cpu.shares 2): a backend that is starved
-        // looks like a network that is away.
+        // A Pod that requests nothing has next to no share of a processor that others want too: a backend that is starved looks like a
+        // network that is away.
         "resources": {"requests": {"cpu": CPU}},
     });
     if transport(backend) == "TCP" {
