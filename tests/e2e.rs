@@ -31,12 +31,12 @@ fn main() -> ExitCode {
     };
     let trials = match trials(&library) {
         Ok(trials) => trials,
-        Err(error) => return refuse(&error),
+        Err(errors) => return refuse(&together(&errors)),
     };
     let given = Given::from_env();
     let values = match given.read_values() {
         Ok(values) => values,
-        Err(errors) => return refuse(&errors.iter().map(ToString::to_string).collect::<Vec<_>>().join("\nfailed to ")),
+        Err(errors) => return refuse(&together(&errors)),
     };
     let stage = Arc::new(Stage { library, given, values, found: PROVIDERS.map(|_| OnceLock::new()), proved: Mutex::default() });
     let tests = trials
@@ -146,15 +146,15 @@ fn sharing() -> Sharing {
 }
 
 /// Every trial there is; nothing is probed.
-fn trials(library: &Library) -> Result<Vec<Trial>, LibraryError> {
+fn trials(library: &Library) -> Result<Vec<Trial>, Vec<LibraryError>> {
     let mut trials = Vec::new();
-    for scenario in library.names()? {
-        let entry = library.scenario(&scenario)?;
+    let names = library.names().map_err(|error| vec![error])?;
+    for entry in library.scenarios(&names)? {
         for provider in PROVIDERS {
             for profile in std::iter::once(None).chain(entry.scenario.install.also.iter().cloned().map(Some)) {
                 // Waiting for somebody to take over is what takes long: those that disturb begin first.
                 let long = entry.scenario.is_disruptive();
-                trials.push((long, Trial { provider: provider.to_owned(), scenario: scenario.clone(), profile }));
+                trials.push((long, Trial { provider: provider.to_owned(), scenario: entry.name.clone(), profile }));
             }
         }
     }
@@ -201,6 +201,11 @@ fn nextest() -> bool {
 fn target() -> PathBuf {
     let own = std::env::current_exe().unwrap_or_default();
     own.ancestors().nth(3).map_or_else(|| PathBuf::from("target"), PathBuf::from)
+}
+
+/// Every mistake at once, as [`refuse`] says them.
+fn together(errors: &[impl std::fmt::Display]) -> String {
+    errors.iter().map(ToString::to_string).collect::<Vec<_>>().join("\nfailed to ")
 }
 
 fn refuse(error: &impl std::fmt::Display) -> ExitCode {

@@ -4,7 +4,9 @@
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::num::NonZero;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use plumb_core::capability::Capability;
 use plumb_core::mistakes::{Mistakes, nearest};
@@ -19,6 +21,9 @@ pub const FOLDER_VARIABLE: &str = "PLUMB_SCENARIOS";
 
 /// Largest file beside a scenario that is read, in bytes.
 const FILE_BYTES_MAX: u64 = 4 << 20;
+
+/// Stack of a thread that reads scenarios: as deep as a file may be nested, in a build that is not optimised, it is as the main thread's.
+const READER_STACK: usize = 8 << 20;
 
 /// Why something of the library cannot be had: always the author's or the user's to mend.
 #[derive(Debug, thiserror::Error)]
@@ -179,7 +184,46 @@ impl Library {
     /// # Errors
     /// It is not there, cannot be read, or has mistakes.
     pub fn scenario(&self, name: &str) -> Result<Entry, LibraryError> {
-        let names = self.names()?;
+        self.scenario_of(&self.names()?, name)
+    }
+
+    /// Scenarios by name, in that order, read on all processors: every verb and every `--list` of a test runner begins with it.
+    ///
+    /// # Errors
+    /// As [`Library::scenario`], of each that cannot be had.
+    pub fn scenarios(&self, names: &[String]) -> Result<Vec<Entry>, Vec<LibraryError>> {
+        let known = self.names().map_err(|error| vec![error])?;
+        let next = AtomicUsize::new(0);
+        let work = || {
+            let mut read = Vec::new();
+            loop {
+                let at = next.fetch_add(1, Ordering::Relaxed);
+                let Some(name) = names.get(at) else { return read };
+                read.push((at, self.scenario_of(&known, name)));
+            }
+        };
+        let threads = std::thread::available_parallelism().map_or(1, NonZero::get).min(names.len());
+        let mut read = std::thread::scope(|scope| {
+            let spawn = || std::thread::Builder::new().stack_size(READER_STACK).spawn_scoped(scope, work).ok();
+            let readers: Vec<_> = (1..threads).filter_map(|_| spawn()).collect();
+            let mut read = work();
+            for reader in readers {
+                read.extend(reader.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)));
+            }
+            read
+        });
+        read.sort_by_key(|(at, _)| *at);
+        let (mut entries, mut errors) = (Vec::new(), Vec::new());
+        for (_, one) in read {
+            match one {
+                Ok(entry) => entries.push(entry),
+                Err(error) => errors.push(error),
+            }
+        }
+        if errors.is_empty() { Ok(entries) } else { Err(errors) }
+    }
+
+    fn scenario_of(&self, names: &[String], name: &str) -> Result<Entry, LibraryError> {
         if !names.iter().any(|known| known == name) {
             let hint = hint(name, names.iter().map(String::as_str), "plumb list names all scenarios");
             return Err(LibraryError::NoScenario { name: name.to_owned(), hint });

@@ -57,15 +57,9 @@ pub(super) fn shown(path: &Path) -> String {
 pub(super) fn entries(library: &Library, names: &[String]) -> anyhow::Result<Vec<Entry>> {
     let all = library.names()?;
     let names = if names.is_empty() { &all } else { names };
-    let (mut entries, mut mistakes) = (Vec::new(), Vec::new());
-    for name in names {
-        match library.scenario(name) {
-            Ok(entry) => entries.push(entry),
-            Err(error) => mistakes.push(error.to_string()),
-        }
-    }
-    together(mistakes)?;
-    Ok(entries)
+    let entries = library.scenarios(names);
+    together(entries.as_ref().err().into_iter().flatten().map(ToString::to_string).collect())?;
+    Ok(entries.unwrap_or_default())
 }
 
 /// Helm values from `--values` and, over them, `--set`; every bad one is named.

@@ -3,6 +3,8 @@
 //!
 //! It knows the part of JSON Schema that schemars writes for our models and no more. What a text means is asked of a [`Meaning`].
 
+use std::fmt;
+
 use serde_json::Value;
 
 use super::meaning::list;
@@ -19,6 +21,24 @@ pub(crate) trait Meaning {
     fn leave(&mut self, name: &str);
 }
 
+/// What a value is called in a message; made into a text only where there is one.
+#[derive(Clone, Copy)]
+enum What<'a> {
+    File,
+    Key(&'a str),
+    Item(&'a What<'a>),
+}
+
+impl fmt::Display for What<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            What::File => f.write_str("the file"),
+            What::Key(name) => write!(f, "`{}`", shorten(name)),
+            What::Item(list) => write!(f, "an item of {list}"),
+        }
+    }
+}
+
 /// Walks a tree beside its schema.
 pub(crate) struct Walk<'a, M> {
     schema: &'a Value,
@@ -32,7 +52,7 @@ impl<'a, M: Meaning> Walk<'a, M> {
         let mut walk = Walk { schema, meaning, mistakes: Vec::new() };
         let title = schema["title"].as_str().unwrap_or_default();
         walk.meaning.enter(title, root, &mut walk.mistakes);
-        walk.node(schema, root, "the file");
+        walk.node(schema, root, What::File);
         walk.meaning.leave(title);
         (walk.meaning, walk.mistakes)
     }
@@ -41,7 +61,7 @@ impl<'a, M: Meaning> Walk<'a, M> {
         self.mistakes.push(place.mistake(message, hint));
     }
 
-    fn node(&mut self, schema: &'a Value, node: &Node, what: &str) {
+    fn node(&mut self, schema: &'a Value, node: &Node, what: What<'_>) {
         if let Some(reference) = schema["$ref"].as_str() {
             let name = reference.trim_start_matches("#/$defs/");
             let target = &self.schema["$defs"][name];
@@ -62,7 +82,7 @@ impl<'a, M: Meaning> Walk<'a, M> {
         }
     }
 
-    fn plain(&mut self, schema: &'a Value, node: &Node, what: &str) {
+    fn plain(&mut self, schema: &'a Value, node: &Node, what: What<'_>) {
         let types: Vec<&str> = match &schema["type"] {
             Value::String(one) => vec![one],
             Value::Array(many) => many.iter().filter_map(Value::as_str).collect(),
@@ -94,7 +114,7 @@ impl<'a, M: Meaning> Walk<'a, M> {
             Kind::Number(number) => self.bounds(schema, number, node, what),
             Kind::List(items) => {
                 for item in items {
-                    self.node(&schema["items"], item, &format!("an item of {what}"));
+                    self.node(&schema["items"], item, What::Item(&what));
                     if let Some(text) = item.text() {
                         self.mark(schema, text, &item.place);
                     }
@@ -111,13 +131,13 @@ impl<'a, M: Meaning> Walk<'a, M> {
         }
     }
 
-    fn options(&mut self, schema: &Value, text: &str, node: &Node, what: &str) {
+    fn options(&mut self, schema: &Value, text: &str, node: &Node, what: What<'_>) {
         let Some(options) = schema["enum"].as_array() else { return };
         let known: Vec<&str> = options.iter().filter_map(Value::as_str).collect();
         self.one_of(&known, text, node, what);
     }
 
-    fn one_of(&mut self, known: &[&str], text: &str, node: &Node, what: &str) {
+    fn one_of(&mut self, known: &[&str], text: &str, node: &Node, what: What<'_>) {
         if known.contains(&text) {
             return;
         }
@@ -126,7 +146,7 @@ impl<'a, M: Meaning> Walk<'a, M> {
         self.wrong(&node.place, message, hint);
     }
 
-    fn bounds(&mut self, schema: &Value, number: &serde_json::Number, node: &Node, what: &str) {
+    fn bounds(&mut self, schema: &Value, number: &serde_json::Number, node: &Node, what: What<'_>) {
         let format_max = match schema["format"].as_str() {
             Some("uint8") => Some(255.0),
             Some("uint16") => Some(65_535.0),
@@ -147,14 +167,14 @@ impl<'a, M: Meaning> Walk<'a, M> {
         }
     }
 
-    fn map(&mut self, schema: &'a Value, entries: &[(Key, Node)], node: &Node, what: &str) {
+    fn map(&mut self, schema: &'a Value, entries: &[(Key, Node)], node: &Node, what: What<'_>) {
         self.repeated(entries);
         let properties = schema["properties"].as_object();
         let known: Vec<&str> = properties.map(|p| p.keys().map(String::as_str).collect()).unwrap_or_default();
         let rest = &schema["additionalProperties"];
         for (key, value) in entries {
             if let Some(property) = properties.and_then(|p| p.get(&key.name)) {
-                self.node(property, value, &format!("`{}`", key.name));
+                self.node(property, value, What::Key(&key.name));
                 continue;
             }
             if *rest == Value::Bool(false) {
@@ -164,7 +184,7 @@ impl<'a, M: Meaning> Walk<'a, M> {
             if let Some(mark) = schema["x-plumb-keys"].as_str() {
                 self.meaning.text(mark, &key.name, &key.place, &mut self.mistakes);
             }
-            self.node(rest, value, &format!("`{}`", shorten(&key.name)));
+            self.node(rest, value, What::Key(&key.name));
         }
         for wanted in schema["required"].as_array().into_iter().flatten().filter_map(Value::as_str) {
             if !entries.iter().any(|(key, _)| key.name == wanted) {
@@ -174,7 +194,7 @@ impl<'a, M: Meaning> Walk<'a, M> {
         }
     }
 
-    fn unknown_key(&mut self, key: &Key, known: &[&str], what: &str) {
+    fn unknown_key(&mut self, key: &Key, known: &[&str], what: What<'_>) {
         let hint = match nearest(&key.name, known.iter().copied()) {
             Some(near) => format!("did you mean `{near}`?"),
             None => format!("known: {}", list(known)),
@@ -204,7 +224,7 @@ impl<'a, M: Meaning> Walk<'a, M> {
     }
 
     /// An enum: texts of which one must be it, or maps of which exactly one key must be there.
-    fn choice(&mut self, choices: &'a [Value], node: &Node, what: &str) {
+    fn choice(&mut self, choices: &'a [Value], node: &Node, what: What<'_>) {
         let words: Vec<&str> = choices.iter().flat_map(words).collect();
         if !words.is_empty() {
             return match node.text() {
@@ -221,7 +241,7 @@ impl<'a, M: Meaning> Walk<'a, M> {
         self.repeated(entries);
         for (key, value) in entries {
             match choices.iter().find(|choice| tag(choice) == Some(key.name.as_str())) {
-                Some(choice) => self.node(&choice["properties"][&key.name], value, &format!("`{}`", key.name)),
+                Some(choice) => self.node(&choice["properties"][&key.name], value, What::Key(&key.name)),
                 None => self.unknown_key(key, &tags, what),
             }
         }
