@@ -10,11 +10,12 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use super::{ArrivedFrame, set_option};
 use crate::clock::WallOffset;
 
-/// The kernel hands a block over when it is full, or so many milliseconds after its first frame.
-const HAND_OVER_MS: u32 = 10;
-const BLOCK_BYTES: usize = 128 * 1024;
-const BLOCKS_MIN: usize = 64;
-const BLOCKS_MAX: usize = 512;
+/// The kernel hands a block over when it is full, or so many milliseconds after its first frame. Waking the reader is what most of a
+/// capture costs, and nobody looks at a capture before its end, which waits for the last block.
+const HAND_OVER_MS: u32 = 40;
+const BLOCK_BYTES: usize = 512 * 1024;
+const BLOCKS_MIN: usize = 16;
+const BLOCKS_MAX: usize = 128;
 /// A ring holds about so many frames of full snap length.
 const FRAMES: usize = 32 * 1024;
 /// Only looked at for consistency in this version; frames have the length they have.
