@@ -1,5 +1,5 @@
 //! Faults of the agent itself, switched on by `PLUMB_AGENT_FAULT`: they make a capture worthless in the three ways a capture can be
-//! worthless, so that a lab can show that its controls notice. Never set outside such a proof.
+//! worthless, or a server that gets no processor, so that a lab can show that its controls notice. Never set outside such a proof.
 
 /// The variable that names the fault.
 pub(crate) const VARIABLE: &str = "PLUMB_AGENT_FAULT";
@@ -28,5 +28,19 @@ impl CaptureFault {
             "capture-drops" => Some(Self::Drops),
             _ => None,
         }
+    }
+}
+
+/// A way to spoil a server.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum ServeFault {
+    /// It gets no processor for some seconds while a load is on it.
+    Starved,
+}
+
+impl ServeFault {
+    /// The fault this process was started with.
+    pub(crate) fn of_process() -> Option<Self> {
+        (std::env::var(VARIABLE).ok()? == "backend-starved").then_some(Self::Starved)
     }
 }

@@ -307,6 +307,7 @@ pub const FAULTS: &[&str] = &[
     "address-without-pool",
     "gateway-programmed-not-listening",
     "forwarded-proto-missing",
+    "backend-starved",
     "backend-wrong-id",
     "arp-two-answerers",
     "arp-two-after-pause",

@@ -17,6 +17,8 @@ pub enum Layer {
     Tls,
     /// Routes, addresses, headers.
     Gateway,
+    /// The lab's own servers: the controls must tell them from the network.
+    Backend,
     /// ARP and leases.
     L2,
 }
@@ -78,6 +80,7 @@ faults! {
     AddressWithoutPool "address-without-pool" Gateway "LB-IPAM gives an address while there is no pool.";
     GatewayProgrammedNotListening "gateway-programmed-not-listening" Gateway "The Gateway says Programmed while nothing listens.";
     ForwardedProtoMissing "forwarded-proto-missing" Gateway "X-Forwarded-Proto does not reach the backend.";
+    BackendStarved "backend-starved" Backend "A backend gets no processor for four seconds while a load is on it: not the network is away, its own server is.";
     BackendWrongId "backend-wrong-id" Gateway "A request goes to another backend than the route says.";
     ArpTwoAnswerers "arp-two-answerers" L2 "A second node answers ARP for the address all the time.";
     ArpTwoAfterPause "arp-two-after-pause" L2 "After a takeover the former holder answers for one second beside the new one (seen on real Cilium after unpause).";
@@ -116,6 +119,11 @@ pub struct UnknownFault {
 pub struct FaultSet(BTreeSet<Fault>);
 
 impl FaultSet {
+    /// The variable by which an agent of the lab is told of a fault that lives in it.
+    pub(crate) fn for_agent(&self, layer: Layer) -> Option<(&'static str, &'static str)> {
+        self.iter().find(|fault| fault.layer() == layer).map(|fault| ("PLUMB_AGENT_FAULT", fault.name()))
+    }
+
     /// Whether this one is on.
     pub fn has(&self, fault: Fault) -> bool {
         self.0.contains(&fault)

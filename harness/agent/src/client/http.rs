@@ -266,11 +266,15 @@ impl Template {
     }
 }
 
-/// A `GET` on a fresh connection; its status. For loads.
-pub(super) async fn get_once(target: std::net::SocketAddr, source: Option<IpAddr>, request: Request<Full<Bytes>>) -> Result<u16, Trouble> {
+/// A `GET` on a fresh connection; status and headers of the answer. For loads.
+pub(super) async fn get_once(
+    target: std::net::SocketAddr,
+    source: Option<IpAddr>,
+    request: Request<Full<Bytes>>,
+) -> Result<http::response::Parts, Trouble> {
     let way = Way { target, source, tls: None, version: HttpVersion::Http1, describe_tls: false };
     let mut progress = Progress::default();
     let mut connection = HttpConnection::open(&way, &mut progress).await?;
     let answer = connection.exchange(request, &mut progress).await.map_err(Trouble::Network)?;
-    Ok(answer.head.status.as_u16())
+    Ok(answer.head)
 }

@@ -11,7 +11,7 @@ use bytes::Bytes;
 use futures::stream::{FuturesUnordered, StreamExt as _};
 use http::{HeaderValue, Request, header};
 use http_body_util::Full;
-use plumb_core::probe::{FailureClass, LoadKind, LoadOp, LoadReport, LoadSample, OpError};
+use plumb_core::probe::{FailureClass, LoadKind, LoadOp, LoadReport, LoadSample, OpError, SEQUENCE_HEADER, STALLED_HEADER, Stalled};
 use tokio::net::UdpSocket;
 use tokio::sync::oneshot;
 use tokio::time::MissedTickBehavior;
@@ -21,9 +21,6 @@ use super::http::get_once;
 use super::l4::{tcp_once, udp_socket};
 use crate::clock::{micros_between, monotonic_ns};
 use crate::session::Context;
-
-/// Request header with the number of the probe.
-const SEQUENCE_HEADER: &str = "x-plumb-sequence";
 
 /// Sends probes until it is stopped; those under way then still have their time to be answered.
 pub(crate) async fn run(op: LoadOp, context: &Context) -> Result<LoadReport, OpError> {
@@ -39,12 +36,31 @@ pub(crate) async fn run(op: LoadOp, context: &Context) -> Result<LoadReport, OpE
         },
         Kind::Tcp | Kind::Http { .. } => load.send_all(context).await,
     }?;
-    Ok(LoadReport { samples, interval_ms: op.interval_ms })
+    Ok(LoadReport { samples: after_losses(samples), interval_ms: op.interval_ms })
+}
+
+/// Leaves the backend's word about itself only where it says something of a gap.
+fn after_losses(mut samples: Vec<LoadSample>) -> Vec<LoadSample> {
+    let mut lost_before = false;
+    for sample in &mut samples {
+        if !lost_before {
+            sample.stalled = Vec::new();
+        }
+        lost_before = sample.rtt_us.is_none();
+    }
+    samples
 }
 
 /// Receiving never ends by itself.
 fn unreachable_end() -> Result<Vec<LoadSample>, OpError> {
     Err(OpError { operation: "receive the answers of a load".into(), message: "the receiver ended".into() })
+}
+
+/// What an answer says beside that it came.
+#[derive(Default)]
+struct Answered {
+    status: Option<u16>,
+    stalled: Vec<Stalled>,
 }
 
 struct Load {
@@ -106,12 +122,13 @@ impl Load {
 
     async fn probe(&self, index: usize) -> Result<(usize, LoadSample), OpError> {
         let at_ns = monotonic_ns();
-        let mut sample = LoadSample { at_ns, rtt_us: None, failure: None, status: None };
+        let mut sample = LoadSample { at_ns, rtt_us: None, failure: None, status: None, stalled: Vec::new() };
         match tokio::time::timeout(self.limit, self.exchange(index)).await {
-            Ok(Ok(status)) => {
-                sample.status = status;
-                if status.is_none_or(|status| status < 500) {
+            Ok(Ok(answer)) => {
+                sample.status = answer.status;
+                if answer.status.is_none_or(|status| status < 500) {
                     sample.rtt_us = Some(micros_between(at_ns, monotonic_ns()));
+                    sample.stalled = answer.stalled;
                 }
             }
             Ok(Err(Trouble::Local(error))) => return Err(error),
@@ -121,21 +138,23 @@ impl Load {
         Ok((index, sample))
     }
 
-    async fn exchange(&self, index: usize) -> Result<Option<u16>, Trouble> {
+    async fn exchange(&self, index: usize) -> Result<Answered, Trouble> {
         let payload = format!("plumb load {:016x} {index}", self.nonce);
         match &self.kind {
             Kind::Tcp => {
                 let (mut local, mut phase) = (None, "connect");
-                tcp_once(self.target, None, payload.as_bytes(), &mut local, &mut phase).await.map(|()| None)
+                tcp_once(self.target, None, payload.as_bytes(), &mut local, &mut phase).await.map(|()| Answered::default())
             }
-            Kind::Udp(flow) => flow.exchange(payload).await.map(|()| None),
+            Kind::Udp(flow) => flow.exchange(payload).await.map(|()| Answered::default()),
             Kind::Http { host, path } => {
                 let mut request = Request::new(Full::new(Bytes::new()));
                 *request.uri_mut() = path.clone();
                 request.headers_mut().insert(header::HOST, host.clone());
                 request.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
                 request.headers_mut().insert(SEQUENCE_HEADER, HeaderValue::from(index));
-                get_once(self.target, None, request).await.map(Some)
+                let head = get_once(self.target, None, request).await?;
+                let stalled = head.headers.get(STALLED_HEADER).and_then(|value| value.to_str().ok());
+                Ok(Answered { status: Some(head.status.as_u16()), stalled: stalled.map(Stalled::from_header).unwrap_or_default() })
             }
         }
     }

@@ -15,9 +15,11 @@ use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use hyper_util::server::conn::auto;
-use plumb_core::probe::{Echo, Seen, ServeOp, ServerTls};
+use plumb_core::probe::{Echo, STALLED_HEADER, SEQUENCE_HEADER, Seen, ServeOp, ServerTls, Stalled};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio_util::sync::CancellationToken;
+
+use super::stalls::Stalls;
 
 /// The largest body and the longest delay a query can ask for.
 const BYTES_MAX: usize = 64 * 1024 * 1024;
@@ -28,11 +30,12 @@ pub(super) struct Identity {
     backend: String,
     pod: String,
     node: String,
+    stalls: Arc<Stalls>,
 }
 
 impl Identity {
-    pub(super) fn of(op: &ServeOp) -> Self {
-        Self { backend: op.backend.clone(), pod: op.pod.clone(), node: op.node.clone() }
+    pub(super) fn of(op: &ServeOp, stalls: Arc<Stalls>) -> Self {
+        Self { backend: op.backend.clone(), pod: op.pod.clone(), node: op.node.clone(), stalls }
     }
 }
 
@@ -72,6 +75,9 @@ async fn answer(
     let (head, mut body) = request.into_parts();
     // The body is read to its end so that the connection can be used again.
     while let Some(Ok(_)) = body.frame().await {}
+    if head.headers.contains_key(SEQUENCE_HEADER) {
+        identity.stalls.of_load();
+    }
     let wish = Wish::of(head.uri.query().unwrap_or_default());
     if !wish.delay.is_zero() {
         // The delay is what was asked for.
@@ -90,6 +96,10 @@ async fn answer(
         }
     };
     *response.status_mut() = wish.status;
+    let stalls = identity.stalls.told();
+    if let (false, Ok(value)) = (stalls.is_empty(), HeaderValue::from_str(&Stalled::to_header(&stalls))) {
+        response.headers_mut().insert(STALLED_HEADER, value);
+    }
     Ok(response)
 }
 

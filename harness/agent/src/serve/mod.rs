@@ -2,6 +2,7 @@
 
 mod http;
 pub mod pod;
+mod stalls;
 mod stream;
 mod tls;
 mod udp;
@@ -50,7 +51,7 @@ impl Server {
         } else {
             let listener = listen(op.listen).map_err(failed)?;
             let address = listener.local_addr().map_err(failed)?;
-            let service = stream::Service::new(op, tls);
+            let service = stream::Service::new(op, tls, &stop);
             (address, tokio::spawn(stream::accept(listener, service, Arc::clone(&connections), stop.clone())))
         };
         Ok(Self { address, connections, stop, task: Some(task) })

@@ -13,6 +13,7 @@ use tokio_util::task::TaskTracker;
 
 use super::GRACE;
 use super::http::{self, Identity};
+use super::stalls::Stalls;
 use super::tls::Acceptor;
 
 /// Limit of a handshake; a peer that says nothing must not hold a connection for ever.
@@ -27,8 +28,8 @@ pub(super) struct Service {
 }
 
 impl Service {
-    pub(super) fn new(op: &ServeOp, tls: Option<Acceptor>) -> Self {
-        let identity = (op.protocol == ServeProtocol::Http).then(|| Arc::new(Identity::of(op)));
+    pub(super) fn new(op: &ServeOp, tls: Option<Acceptor>, stop: &CancellationToken) -> Self {
+        let identity = (op.protocol == ServeProtocol::Http).then(|| Arc::new(Identity::of(op, Stalls::watch(stop.clone()))));
         Self { tls, identity }
     }
 

@@ -134,6 +134,31 @@ fn slow_answers_do_not_delay_the_next_probe() {
 }
 
 #[test]
+fn a_server_that_did_not_run_says_so_in_the_answer_after_the_loss() {
+    let (mut server, mut client) = (Agent::start(), Agent::start());
+    let target = server.serve_http();
+    let process = nix::unistd::Pid::from_raw(server.child.id().cast_signed());
+    let (id, _) = client.begin(Op::Load(LoadOp { timeout_ms: 200, ..load(target, http_kind("/")) }));
+    // How long it is away is what is specified here.
+    let pause = |ms: u64| std::thread::sleep(std::time::Duration::from_millis(ms));
+    pause(300);
+    nix::sys::signal::kill(process, nix::sys::signal::Signal::SIGSTOP).unwrap();
+    pause(1_000);
+    nix::sys::signal::kill(process, nix::sys::signal::Signal::SIGCONT).unwrap();
+    pause(500);
+    let Done::Load(report) = client.end(id).1 else { panic!("no report") };
+    let lost = report.samples.iter().filter(|sample| sample.rtt_us.is_none()).count();
+    assert!(lost >= 20, "{lost} of {} lost", report.samples.len());
+    let telling: Vec<usize> = (0..report.samples.len()).filter(|at| !report.samples[*at].stalled.is_empty()).collect();
+    assert!(!telling.is_empty(), "nobody says that it stood still");
+    for at in telling {
+        assert!(at > 0 && report.samples[at - 1].rtt_us.is_none(), "sample {at} follows no loss");
+    }
+    let told = report.samples.iter().flat_map(|sample| &sample.stalled).map(|stall| stall.ms).max();
+    assert!(told.is_some_and(|ms| (800..5_000).contains(&ms)), "{told:?} ms");
+}
+
+#[test]
 fn what_a_load_loses_is_told_with_its_reason() {
     let mut agent = Agent::start();
     let http = agent.serve_http();

@@ -178,7 +178,46 @@ pub struct LoadSample {
     /// HTTP status, where there was one; a status of 500 or more counts as lost.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub status: Option<u16>,
+    /// When the backend that answered had not been running, in its own words ([`STALLED_HEADER`]). Kept only of the first answer after a
+    /// loss, and only of HTTP.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub stalled: Vec<Stalled>,
 }
+
+/// A time in which a server's process did not run, though it was due: no processor for it, a frozen container, a stopped process.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Stalled {
+    /// How long, in milliseconds.
+    pub ms: u64,
+    /// How long before the answer it ended, in milliseconds.
+    pub ago_ms: u64,
+}
+
+/// The header of a load's HTTP requests with the number of the probe.
+pub const SEQUENCE_HEADER: &str = "x-plumb-sequence";
+
+/// The header of an HTTP server's answers with its latest stalls, oldest first: `MS@AGO,MS@AGO`; left out when there were none.
+pub const STALLED_HEADER: &str = "x-plumb-stalled";
+
+impl Stalled {
+    /// As [`STALLED_HEADER`] has it.
+    pub fn to_header(stalls: &[Stalled]) -> String {
+        stalls.iter().map(|stall| format!("{}@{}", stall.ms, stall.ago_ms)).collect::<Vec<_>>().join(",")
+    }
+
+    /// What a header says; what cannot be read is left out: somebody else's server may use the name.
+    pub fn from_header(text: &str) -> Vec<Stalled> {
+        let one = |text: &str| {
+            let (ms, ago_ms) = text.trim().split_once('@')?;
+            Some(Stalled { ms: ms.parse().ok()?, ago_ms: ago_ms.parse().ok()? })
+        };
+        text.split(',').take(STALLS_MAX).filter_map(one).collect()
+    }
+}
+
+/// So many stalls are told of.
+pub const STALLS_MAX: usize = 64;
 
 fn one() -> u32 {
     1
@@ -201,6 +240,14 @@ mod tests {
     #![allow(clippy::unwrap_used, reason = "tests")]
 
     use super::*;
+
+    #[test]
+    fn stalls_survive_a_header_and_foreign_texts_are_no_stalls() {
+        let stalls = [Stalled { ms: 1_500, ago_ms: 20 }, Stalled { ms: 60, ago_ms: 0 }];
+        assert_eq!(Stalled::from_header(&Stalled::to_header(&stalls)), stalls);
+        assert_eq!(Stalled::from_header("yes, 5@,@5,-1@3, 7@8"), [Stalled { ms: 7, ago_ms: 8 }]);
+        assert_eq!(Stalled::from_header(&"1@1,".repeat(1_000)).len(), STALLS_MAX);
+    }
 
     #[test]
     fn reply_is_written_like_every_other_field_and_read_as_it_was_written_before() {

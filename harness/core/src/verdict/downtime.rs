@@ -21,12 +21,16 @@ pub(super) fn downtime(run: &Run<'_>, step: &Downtime) -> Finding {
     let rests: Vec<_> = load.observations().chain(arp.observations()).collect();
     let broken = load.broken.is_some().then(|| load.gap(&step.of)).flatten();
     let finding = match (&load.report, &arp.report) {
-        (Some((_, report)), _) => decide(run, step, what, &of_load(report), broken),
+        (Some((_, report)), _) => {
+            let gap = of_load(report);
+            let stalled_ms = stalled_ms(report, &gap);
+            decide(run, step, what, &Away { gap, stalled_ms }, broken)
+        }
         (None, Some((_, (address, report)))) => {
             let answers = Answers::of(*address, report);
             let samples: Vec<(u64, bool)> = answers.questions.iter().map(|(at, macs)| (*at, !macs.is_empty())).collect();
             let lost = (answers.dropped > 0).then(|| format!("{}: `{}` dropped {}", phrases::LOST, step.of, answers.dropped));
-            decide(run, step, what, &longest_gap(&samples, answers.to_ns), broken.or(lost))
+            decide(run, step, what, &Away { gap: longest_gap(&samples, answers.to_ns), stalled_ms: 0 }, broken.or(lost))
         }
         (None, None) => Finding::unknown("nothing recorded", load.gap(&step.of).unwrap_or_default()),
     };
@@ -44,15 +48,42 @@ fn of_load(report: &LoadReport) -> Gap {
     longest_gap(&samples, until)
 }
 
-fn decide(run: &Run<'_>, step: &Downtime, what: &str, gap: &Gap, doubt: Option<String>) -> Finding {
+/// How long something was away.
+struct Away {
+    gap: Gap,
+    /// How much of the gap the backend did not run, by its own word.
+    stalled_ms: u64,
+}
+
+/// How much of a gap the backend that answered next says it did not run. Both ends of its word are the client's clock: when the answer
+/// came, less what it says it was ago. An answer that never came says nothing.
+fn stalled_ms(report: &LoadReport, gap: &Gap) -> u64 {
+    let until_ns = gap.from_ns.saturating_add(gap.ns);
+    let after = report.samples.iter().filter(|sample| sample.at_ns >= until_ns).min_by_key(|sample| sample.at_ns);
+    let Some((sample, rtt_us)) = after.and_then(|sample| Some((sample, sample.rtt_us?))) else { return 0 };
+    let answered_ns = sample.at_ns.saturating_add(rtt_us.saturating_mul(1_000));
+    let ns = |ms: u64| ms.saturating_mul(1_000_000);
+    let within = sample.stalled.iter().map(|stall| {
+        let to_ns = answered_ns.saturating_sub(ns(stall.ago_ms));
+        let from_ns = to_ns.saturating_sub(ns(stall.ms));
+        to_ns.min(until_ns).saturating_sub(from_ns.max(gap.from_ns))
+    });
+    within.fold(0, u64::saturating_add) / 1_000_000
+}
+
+fn decide(run: &Run<'_>, step: &Downtime, what: &str, away: &Away, doubt: Option<String>) -> Finding {
+    let Away { gap, stalled_ms } = away;
     let (min, max) = (step.min.as_ref().map_or(0, span_ms), span_ms(&step.max));
     let (ms, resolution) = (gap.ms(), gap.resolution_ms());
-    let seen = format!(
+    let mut seen = format!(
         "longest gap {ms} ms (known to {resolution} ms) from {} ms of the run on; {} of {} samples lost",
         run.run_ms(gap.from_ns),
         gap.lost_in_all,
         gap.samples
     );
+    if *stalled_ms > 0 {
+        seen.push_str(&format!("; the backend did not run for {stalled_ms} ms of it"));
+    }
     if gap.samples == 0 {
         return Finding::unknown(seen, format!("{}: `{}` sent nothing", phrases::NEVER_THERE, step.of));
     }
@@ -62,6 +93,10 @@ fn decide(run: &Run<'_>, step: &Downtime, what: &str, gap: &Gap, doubt: Option<S
     }
     // A gap may be shorter than measured by its resolution: only what is longer for certain fails.
     if ms > max.saturating_add(resolution) {
+        // What the backend did not run through says nothing of the network: without it the rest must still be too long.
+        if ms.saturating_sub(*stalled_ms) <= max.saturating_add(resolution) {
+            return Finding::unknown(seen, format!("{} for {stalled_ms} ms of the {ms} ms without an answer", phrases::STARVED));
+        }
         let because = format!("{what} was {} {ms} ms (known to {resolution} ms), longer than {max} ms", phrases::AWAY);
         return Finding::fail(seen, because);
     }

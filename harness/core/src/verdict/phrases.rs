@@ -51,6 +51,7 @@
 //! | `away for` ... `longer than` | downtime | fail |
 //! | `no disruption was seen` | downtime | unknown |
 //! | `was still away when the watch ended` | downtime | unknown |
+//! | `the backend itself did not run` | downtime of a load over HTTP | unknown |
 //! | `nothing was answered at all` | downtime | unknown |
 //! | `not in force:` / `the agents run another image:` / `agents were not restarted since the upgrade` | config | fail |
 //! | `has changed:` | config | fail |
@@ -149,6 +150,8 @@ pub const STRANGER: &str = "a backend without weight answered";
 pub const AWAY: &str = "away for";
 /// Downtime: nothing happened.
 pub const NO_DISRUPTION: &str = "no disruption was seen";
+/// Downtime: the lab's own server was the one that was away.
+pub const STARVED: &str = "the backend itself did not run";
 /// Downtime: it did not come back.
 pub const STILL_AWAY: &str = "was still away when the watch ended";
 /// Downtime: there was nothing to be away.

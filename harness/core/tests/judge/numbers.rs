@@ -119,3 +119,31 @@ fn the_gap_of_a_load_is_bounded() {
     check("broken but proven", &away, &[load(10..50, 0), broken], "c", Fail, "longer than 200 ms");
     check("nothing", &away, &[], "c", Unknown, "there is no evidence of the watch");
 }
+
+/// Samples 10 to 49 are lost, 200 ms to 1000 ms of the run; the next answer comes at 1000.3 ms.
+#[test]
+fn what_a_backend_did_not_run_through_is_not_the_networks() {
+    let away = json!([
+        {"during": {"watch": {"served": {"load": {"to": {"service": "echo"}, "port": 80}}}, "steps": []}},
+        {"downtime": {"id": "c", "of": "served", "max": "200ms"}}
+    ]);
+    let load = |stalled: Value| {
+        let samples: Vec<Value> = (0..100u64)
+            .map(|n| match n {
+                10..50 => json!({"atNs": n * 20_000_000, "rttUs": null}),
+                50 => json!({"atNs": n * 20_000_000, "rttUs": 300, "status": 200, "stalled": stalled}),
+                _ => json!({"atNs": n * 20_000_000, "rttUs": 300, "status": 200}),
+            })
+            .collect();
+        ("served", json!({"load": {"samples": samples, "intervalMs": 20}}))
+    };
+    let starved = "the backend itself did not run for 700 ms of the 800 ms without an answer";
+    check("whole", &away, &[load(json!([{"ms": 700, "agoMs": 1}]))], "c", Unknown, starved);
+    let pieces = json!([{"ms": 300, "agoMs": 500}, {"ms": 400, "agoMs": 50}]);
+    check("in pieces", &away, &[load(pieces)], "c", Unknown, starved);
+    // 500 ms of silence are left, and more than 200 are not allowed.
+    check("too little", &away, &[load(json!([{"ms": 300, "agoMs": 1}]))], "c", Fail, "away for 800 ms");
+    check("before the gap", &away, &[load(json!([{"ms": 700, "agoMs": 900}]))], "c", Fail, "away for 800 ms");
+    check("half before the gap", &away, &[load(json!([{"ms": 700, "agoMs": 600}]))], "c", Fail, "away for 800 ms");
+    check("numbers of a liar", &away, &[load(json!([{"ms": u64::MAX, "agoMs": u64::MAX}]))], "c", Fail, "away for 800 ms");
+}

@@ -8,8 +8,8 @@ use std::sync::Weak;
 use tokio::process::Command;
 
 use super::cluster::Cluster;
-use super::session;
 use crate::api::{Container, Containers, Life, Started, Starting};
+use crate::fault::Layer;
 use crate::node::logs;
 
 /// Where the agent is in a container.
@@ -41,7 +41,7 @@ async fn start(cluster: &Cluster, container: &Container, arguments: &[String]) -
     let failed = || super::SupervisorError::io(format!("start the agent in {vantage}"));
     let place = cluster.place(&vantage).await?;
     let mut command = Command::new("/proc/self/exe");
-    command.arg("__agent").args(arguments).envs(session::fault(&cluster.spec.faults));
+    command.arg("__agent").args(arguments).envs(cluster.spec.faults.for_agent(Layer::Capture));
     command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).kill_on_drop(true);
     command.process_group(place.group.unwrap_or(0));
     let runtime = tokio::runtime::Handle::current();

@@ -29,7 +29,7 @@ pub(super) fn start(place: &Place, program: Program, faults: &FaultSet, kubeconf
         None | Some([]) => {
             let mut command = Command::new("/proc/self/exe");
             command.args(["__agent", "session"]);
-            command.envs(fault(faults));
+            command.envs(faults.for_agent(Layer::Capture));
             command
         }
         Some([name, arguments @ ..]) => {
@@ -41,11 +41,6 @@ pub(super) fn start(place: &Place, program: Program, faults: &FaultSet, kubeconf
     command.envs(program.env).stdin(connection.try_clone()?).stdout(connection.try_clone()?).stderr(errors()?);
     command.process_group(place.group.unwrap_or(0));
     place.netns.run(|| command.spawn())?
-}
-
-/// The variable by which an agent is told of a fault of captures.
-pub(super) fn fault(faults: &FaultSet) -> Option<(&'static str, &'static str)> {
-    faults.iter().find(|fault| fault.layer() == Layer::Capture).map(|fault| ("PLUMB_AGENT_FAULT", fault.name()))
 }
 
 /// Waits in a thread until the program ends or the peer hangs up, whichever comes first, and ends the other.

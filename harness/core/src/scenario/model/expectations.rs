@@ -163,7 +163,8 @@ pub enum ConnectionUse {
     KeepAlive,
 }
 
-/// A service may be away only so long: the longest gap of a watch (load or ARP).
+/// A service may be away only so long: the longest gap of a watch (load or ARP). Backends say with each HTTP answer when they themselves did
+/// not run; a gap that is too long only with that time is unknown.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Downtime {

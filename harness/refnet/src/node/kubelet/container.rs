@@ -17,6 +17,7 @@ use tokio::sync::{mpsc, watch};
 use super::environment::{Addresses, resolve};
 use super::status::{Doing, now};
 use super::{Kubelet, Wish};
+use crate::fault::Layer;
 use crate::net::netns::Netns;
 use crate::node::logs;
 
@@ -168,12 +169,13 @@ async fn ending(wish: &mut watch::Receiver<Wish>) {
 fn spawn(place: &Place, container: &Container, variables: Vec<(String, String)>) -> io::Result<Child> {
     let mut command = Command::new("/proc/self/exe");
     command.arg("__agent");
+    let fault = place.kubelet.node.context.faults.for_agent(Layer::Backend);
     match container.args.as_deref() {
         None | Some([]) => command.args(["serve", "--config-env", SERVE_VARIABLE]),
         Some(arguments) => command.args(arguments),
     };
     // Standard error is the container's log; the agent never prints what it was given.
-    command.env_clear().envs(variables).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped()).kill_on_drop(true);
+    command.env_clear().envs(variables).envs(fault).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped()).kill_on_drop(true);
     let log = logs::begin(&crate::api::Container {
         namespace: place.pod.namespace().unwrap_or_default(),
         pod: place.pod.name_any(),
