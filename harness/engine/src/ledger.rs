@@ -385,6 +385,11 @@ pub struct Label {
 }
 
 impl Label {
+    /// This process's, for a run.
+    pub fn own(run: &str, expires: Option<i64>) -> Label {
+        Label { run: run.to_owned(), owner: Identity::own(), expires }
+    }
+
     /// Whether somebody still wants the lab.
     pub fn holds(&self, now_s: i64) -> bool {
         self.owner.alive() && self.expires.is_none_or(|at_s| now_s < at_s)
@@ -395,11 +400,10 @@ impl Label {
 ///
 /// # Errors
 /// When it cannot be made.
-pub fn make_lab_folder(folder: &Path, run: &str, expires: Option<i64>) -> Result<(), LedgerError> {
+pub fn make_lab_folder(folder: &Path, label: &Label) -> Result<(), LedgerError> {
     let failed = |source| LedgerError::Io { operation: "create", path: folder.to_owned(), source };
     fs::DirBuilder::new().mode(0o700).create(folder).map_err(failed)?;
-    let label = Label { run: run.to_owned(), owner: Identity::own(), expires };
-    let text = serde_json::to_vec(&label).map_err(|error| failed(error.into()))?;
+    let text = serde_json::to_vec(label).map_err(|error| failed(error.into()))?;
     fs::write(folder.join("owner.json"), text).map_err(failed)
 }
 
@@ -521,7 +525,7 @@ mod tests {
     fn a_lab_is_taken_away_and_what_is_gone_already_is_no_error() {
         let out = tempfile::tempdir().unwrap();
         let folder = out.path().join("lab");
-        make_lab_folder(&folder, "run", None).unwrap();
+        make_lab_folder(&folder, &Label::own("run", None)).unwrap();
         let resource = Resource::RefnetLab { folder: folder.clone() };
         remove(&resource).unwrap();
         assert!(!folder.exists());

@@ -29,14 +29,14 @@ pub(crate) async fn run(op: LoadOp, context: &Context) -> Result<LoadReport, OpE
     }
     let load = Load::new(&op).await?;
     context.started(Vec::new()).await;
-    let samples = match &load.kind {
+    let (samples, to_ns) = match &load.kind {
         Kind::Udp(flow) => tokio::select! {
             samples = load.send_all(context) => samples,
             () = flow.receive() => unreachable_end(),
         },
         Kind::Tcp | Kind::Http { .. } => load.send_all(context).await,
     }?;
-    Ok(LoadReport { samples: after_losses(samples), interval_ms: op.interval_ms })
+    Ok(LoadReport { samples: after_losses(samples), interval_ms: op.interval_ms, to_ns: Some(to_ns) })
 }
 
 /// Leaves the backend's word about itself only where it says something of a gap.
@@ -52,7 +52,7 @@ fn after_losses(mut samples: Vec<LoadSample>) -> Vec<LoadSample> {
 }
 
 /// Receiving never ends by itself.
-fn unreachable_end() -> Result<Vec<LoadSample>, OpError> {
+fn unreachable_end() -> Result<(Vec<LoadSample>, u64), OpError> {
     Err(OpError { operation: "receive the answers of a load".into(), message: "the receiver ended".into() })
 }
 
@@ -93,7 +93,8 @@ impl Load {
         Ok(Self { target: op.target, interval, limit, kind, nonce: monotonic_ns() })
     }
 
-    async fn send_all(&self, context: &Context) -> Result<Vec<LoadSample>, OpError> {
+    /// The samples, and when it was told to stop.
+    async fn send_all(&self, context: &Context) -> Result<(Vec<LoadSample>, u64), OpError> {
         let mut ticks = tokio::time::interval(self.interval);
         // Probes that are overdue because this process did not run are sent at once and stamped with the time they really left.
         ticks.set_missed_tick_behavior(MissedTickBehavior::Burst);
@@ -113,11 +114,12 @@ impl Load {
                 }
             }
         }
+        let to_ns = monotonic_ns();
         while let Some(ended) = under_way.next().await {
             let (index, sample) = ended?;
             samples[index] = Some(sample);
         }
-        Ok(samples.into_iter().flatten().collect())
+        Ok((samples.into_iter().flatten().collect(), to_ns))
     }
 
     async fn probe(&self, index: usize) -> Result<(usize, LoadSample), OpError> {

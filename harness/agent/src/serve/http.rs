@@ -15,7 +15,7 @@ use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use hyper_util::server::conn::auto;
-use plumb_core::probe::{Echo, STALLED_HEADER, SEQUENCE_HEADER, Seen, ServeOp, ServerTls, Stalled};
+use plumb_core::probe::{Echo, SEQUENCE_HEADER, STALLED_HEADER, Seen, ServeOp, ServerTls, Stalled};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio_util::sync::CancellationToken;
 

@@ -162,6 +162,9 @@ pub struct LoadReport {
     pub samples: Vec<LoadSample>,
     /// The interval that was asked for, milliseconds.
     pub interval_ms: u64,
+    /// When it was told to stop; absent in runs recorded before this was told.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub to_ns: Option<u64>,
 }
 
 /// One probe of a load.

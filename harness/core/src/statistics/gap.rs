@@ -18,7 +18,7 @@ pub struct Gap {
     pub lost_in_all: u64,
     /// Samples in all.
     pub samples: u64,
-    /// The longest time between two samples: a pause of the watch itself hides what happened in it.
+    /// The longest time between two samples, or from the last one to the end: a pause of the watch itself hides what happened in it.
     pub blind_ns: u64,
 }
 
@@ -64,7 +64,7 @@ pub fn longest_gap(samples: &[(u64, bool)], until_ns: u64) -> Gap {
     }
     longest.samples = samples.len() as u64;
     longest.lost_in_all = samples.iter().filter(|sample| !sample.1).count() as u64;
-    longest.blind_ns = (1..samples.len()).map(|n| distance(n - 1, n)).max().unwrap_or(0);
+    longest.blind_ns = (0..samples.len()).map(|n| distance(n, n + 1)).max().unwrap_or(0);
     if longest.lost == 0 {
         longest.resolution_ns = longest.blind_ns;
     }
@@ -103,6 +103,8 @@ mod tests {
         let mut paused = samples("+++++");
         paused.iter_mut().skip(3).for_each(|sample| sample.0 += 500_000_000);
         assert_eq!(longest_gap(&paused, 700_000_000).blind_ms(), 520);
+        // It stopped looking before it was told to.
+        assert_eq!(longest_gap(&samples("+++++"), 900_000_000).blind_ms(), 820);
         assert_eq!(longest_gap(&[], 5).samples, 0);
     }
 }

@@ -44,8 +44,8 @@ fn of_load(report: &LoadReport) -> Gap {
         .map(|sample| (sample.at_ns, sample.rtt_us.is_some() && sample.status.is_none_or(|status| status < 500)))
         .collect();
     samples.sort_unstable();
-    let until = samples.last().map_or(0, |last| last.0.saturating_add(report.interval_ms.saturating_mul(1_000_000)));
-    longest_gap(&samples, until)
+    let after = samples.last().map_or(0, |last| last.0.saturating_add(report.interval_ms.saturating_mul(1_000_000)));
+    longest_gap(&samples, report.to_ns.unwrap_or(after).max(samples.last().map_or(0, |last| last.0)))
 }
 
 /// How long something was away.

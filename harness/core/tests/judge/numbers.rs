@@ -118,6 +118,13 @@ fn the_gap_of_a_load_is_bounded() {
     check("broken", &away, &[load(0..0, 0), broken.clone()], "c", Unknown, "the watch did not end well");
     check("broken but proven", &away, &[load(10..50, 0), broken], "c", Fail, "longer than 200 ms");
     check("nothing", &away, &[], "c", Unknown, "there is no evidence of the watch");
+    // It ended well and sent nothing for the last second: what was away then was not seen.
+    let early = ("served", {
+        let (_, mut report) = load(0..0, 0);
+        report["load"]["toNs"] = json!(3_000_000_000u64);
+        report
+    });
+    check("stopped looking", &away, &[early], "c", Unknown, "the watch itself paused for 1020 ms, longer than 200 ms");
 }
 
 /// Samples 10 to 49 are lost, 200 ms to 1000 ms of the run; the next answer comes at 1000.3 ms.

@@ -37,7 +37,8 @@ pub fn list() -> Result<Vec<Listed>, LabsError> {
     let (now_s, place) = (clock::unix_s(), ledger::runtime_folder()?);
     let kept = super::all()?;
     let mut all: Vec<Listed> = kept.iter().map(|record| of_record(record, now_s)).collect();
-    let keepers: Vec<i32> = kept.iter().map(|record| record.keeper.pid).collect();
+    let shared: Vec<Listed> = folders(&place.join(keeper::PLACE)).iter().filter_map(|folder| of_shared(folder, now_s)).collect();
+    let keepers: Vec<i32> = kept.iter().map(|record| record.keeper.pid).chain(shared.iter().map(|one| one.process)).collect();
     for folder in folders(&place) {
         let reserved = [PLACE, keeper::PLACE].iter().any(|reserved| folder.ends_with(reserved));
         if let Some(label) = ledger::read_label(&folder).filter(|label| !reserved && !keepers.contains(&label.owner.pid)) {
@@ -54,7 +55,7 @@ pub fn list() -> Result<Vec<Listed>, LabsError> {
             });
         }
     }
-    all.extend(folders(&place.join(keeper::PLACE)).iter().filter_map(|folder| of_shared(folder, now_s)));
+    all.extend(shared);
     Ok(all)
 }
 

@@ -139,7 +139,10 @@ async fn told<T>(listener: &Listener, what: &str, waited: impl Future<Output = T
         Ok(done) => done,
         Err(_) => {
             listener(Event::Waiting { what: what.to_owned() });
-            waited.await
+            let done = waited.await;
+            // What is waited for is there: what comes now is the making of the lab.
+            listener(Event::Phase("lab"));
+            done
         }
     }
 }

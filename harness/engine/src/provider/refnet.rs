@@ -45,7 +45,7 @@ impl RefnetLab {
         let resource = Resource::RefnetLab { folder: folder.clone() };
         ledger.write(&Line::Making(resource.clone()))?;
         crate::janitor::entrust(ledger.path())?;
-        ledger::make_lab_folder(&folder, run, ledger::expiry(ledger.path()))?;
+        ledger::make_lab_folder(&folder, &ledger::Label::own(run, ledger::expiry(ledger.path())))?;
         match LabHandle::start(&spec, &folder).await {
             Ok(handle) => Ok(RefnetLab {
                 handle,

@@ -19,7 +19,8 @@ pub(crate) const TRIALS: &[Named] = &[("a_shared_cluster_goes_when_its_maker_or_
 async fn three_ends() -> Result<(), String> {
     maker_died().await?;
     user_died().await?;
-    handed_back().await
+    handed_back().await?;
+    starter_gave_up().await
 }
 
 /// Longer than a keeper takes to look and Docker to remove a network, on a busy machine.
@@ -112,4 +113,36 @@ async fn handed_back() -> Result<(), String> {
     kept.is_ready(now_s());
     drop(lease);
     kept.is_gone().await
+}
+
+/// A keeper that still waits for a place: it ends with its starter's interest, and what somebody else holds by then is left alone.
+async fn starter_gave_up() -> Result<(), String> {
+    let place = ledger::runtime_folder().unwrap();
+    let mut slots = Vec::new();
+    while let Ok(slot) = tokio::time::timeout(Duration::from_millis(300), lease::take_slot(&place)).await {
+        slots.push(slot.unwrap());
+    }
+    for somebody_holds_it in [false, true] {
+        let folder = place.join(keeper::PLACE).join(fresh_name());
+        std::fs::create_dir_all(&folder).unwrap();
+        let lease = lease::try_take(&folder.join(keeper::LEASE)).unwrap().unwrap();
+        let started = tokio::time::timeout(Duration::from_secs(1), Keeper::start(&folder, Duration::from_secs(3600))).await;
+        ensure(started.is_err(), || "it did not wait for a place".into())?;
+        let pid = std::fs::read_to_string(folder.join(keeper::KEEPER)).unwrap();
+        let process = PathBuf::from("/proc").join(pid);
+        ensure(process.exists(), || "it ended at once".into())?;
+        let lease = somebody_holds_it.then_some(lease);
+        let began = tokio::time::Instant::now();
+        // A child that nobody waited for is still listed; tokio reaps it within this runtime.
+        while process.join("exe").exists() || (!somebody_holds_it && folder.exists()) {
+            ensure(began.elapsed() < GONE, || format!("the keeper of {} or its folder is still there", folder.display()))?;
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+        ensure(folder.exists() == somebody_holds_it, || format!("{}: held {somebody_holds_it}", folder.display()))?;
+        drop(lease);
+        if somebody_holds_it {
+            std::fs::remove_dir_all(&folder).unwrap();
+        }
+    }
+    Ok(())
 }

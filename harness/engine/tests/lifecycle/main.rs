@@ -179,7 +179,7 @@ fn swept() -> Result<(), String> {
     while owner.line() != "kept" {}
     // A lab whose owner is gone and whose janitor never was.
     let dead = ledger::runtime_folder().unwrap().join(format!("test-{}", std::process::id()));
-    ledger::make_lab_folder(&dead, "test", None).unwrap();
+    ledger::make_lab_folder(&dead, &ledger::Label::own("test", None)).unwrap();
     let label = ledger::Label { run: "test".into(), owner: Identity { pid: 1, start: 1 }, expires: None };
     std::fs::write(dead.join("owner.json"), serde_json::to_vec(&label).unwrap()).unwrap();
     ledger::sweep().map_err(|error| error.to_string())?;

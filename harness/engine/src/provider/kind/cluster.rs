@@ -134,9 +134,8 @@ pub async fn make(spec: &Spec, name: &str, given: &Given, claim: Claim, ledger: 
     let phases = Phases::default();
     let engine = Engine::connect().await?;
     let parts = phases.time("parts", Parts::find(spec, given)).await?;
-    let run = claim.run.clone();
     let ground = phases.time("ground", Ground::make(engine.clone(), name, &spec.lab.networks, claim, ledger)).await?;
-    let folder = make_folder(name, &run, ledger)?;
+    let folder = make_folder(name, ground.claim(), ledger)?;
     let kubeconfig = folder.join("kubeconfig");
     let logical = node_names(spec.lab.control_planes, spec.lab.workers);
     let nodes: Vec<String> = logical.iter().map(|node| format!("{name}-{node}")).collect();
@@ -271,11 +270,12 @@ async fn stores(
     }
 }
 
-/// The private folder with the kubeconfig.
-fn make_folder(name: &str, run: &str, ledger: &Ledger) -> Result<PathBuf, KindError> {
+/// The private folder with the kubeconfig. It is whose the cluster is: of a shared one the keeper's, not the run's that happened to make it.
+fn make_folder(name: &str, claim: &Claim, ledger: &Ledger) -> Result<PathBuf, KindError> {
     let folder = ledger::runtime_folder().map_err(super::ground::GroundError::from)?.join(name);
     ledger_line(ledger, Resource::Folder { folder: folder.clone() })?;
-    ledger::make_lab_folder(&folder, run, ledger::expiry(ledger.path())).map_err(super::ground::GroundError::from)?;
+    let label = ledger::Label { run: claim.run.clone(), owner: claim.owner, expires: ledger::expiry(ledger.path()) };
+    ledger::make_lab_folder(&folder, &label).map_err(super::ground::GroundError::from)?;
     Ok(folder)
 }
 
@@ -301,10 +301,27 @@ async fn connect_nodes(ground: &Ground, nodes: &[String]) -> Result<(), KindErro
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests")]
+
     use super::*;
 
     #[test]
     fn a_run_and_its_cluster_have_names_that_belong_together() {
         assert_eq!(name_of("20261125T004000Z-1a2b3c4d"), "plumb-1a2b3c4d");
+    }
+
+    /// Seen on a real cluster: `plumb sweep` took the kubeconfig of a shared one away, because the run that had made it was over.
+    #[test]
+    fn the_folder_of_a_shared_cluster_is_its_keepers() {
+        let place = tempfile::tempdir().unwrap();
+        let name = format!("plumb-folder-test-{}", std::process::id());
+        let ledger = Ledger::create_at(&place.path().join("ledger.jsonl"), &name).unwrap();
+        // Any process but this one, and one that is there.
+        let keeper = crate::process::Identity::of(nix::unistd::getppid().as_raw()).unwrap();
+        let claim = Claim { run: name.clone(), owner: keeper, expires: None };
+        let folder = make_folder(&name, &claim, &ledger).unwrap();
+        let label = ledger::read_label(&folder);
+        std::fs::remove_dir_all(&folder).unwrap();
+        assert_eq!(label, Some(ledger::Label { run: name, owner: keeper, expires: None }));
     }
 }

@@ -6,11 +6,13 @@
 
 use std::fs;
 use std::io::Write;
+use std::os::fd::AsFd as _;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{ExitCode, Stdio};
 use std::time::Duration;
 
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use tokio::io::{AsyncBufReadExt, BufReader};
 
 use super::lease::{self, Lease};
@@ -47,6 +49,8 @@ impl Keeper {
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null()).process_group(0);
         let mut child = tokio::process::Command::from(command).spawn().map_err(|error| failed(error.to_string()))?;
         let identity = child.id().and_then(|pid| Identity::of(pid as i32)).ok_or_else(|| failed("it ended at once".into()))?;
+        // By whoever holds the lease, so that no keeper whose starter is gone can claim what another has by now.
+        fs::write(folder.join(KEEPER), identity.pid.to_string()).map_err(|error| failed(error.to_string()))?;
         let output = child.stdout.take().ok_or_else(|| failed("it has no output".into()))?;
         let mut answer = String::new();
         BufReader::new(output).read_line(&mut answer).await.map_err(|error| failed(error.to_string()))?;
@@ -68,18 +72,38 @@ pub(crate) fn main(mut args: impl Iterator<Item = String>) -> ExitCode {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let Ok(runtime) = runtime else { return ExitCode::FAILURE };
     runtime.block_on(async {
-        let Ok(_slot) = lease::take_slot(&place).await else { return ExitCode::FAILURE };
-        let kept = fs::write(folder.join(KEEPER), std::process::id().to_string());
-        if kept.and_then(|()| std::io::stdout().write_all(b"ok\n")).and_then(|()| std::io::stdout().flush()).is_err() {
-            // Whoever started it is gone, and nothing was made.
-            let _ = fs::remove_dir_all(&folder);
+        let slot = tokio::select! {
+            slot = lease::take_slot(&place) => slot.ok(),
+            () = starter_is_gone() => None,
+        };
+        let said = std::io::stdout().write_all(b"ok\n").and_then(|()| std::io::stdout().flush());
+        let (Some(_slot), Ok(())) = (slot, said) else {
+            // Nothing was made. Whoever wants the folder by now holds its lease.
+            if let Ok(Some(_lease)) = lease::try_take(&folder.join(LEASE))
+                && claims_mine(&folder)
+            {
+                let _ = fs::remove_dir_all(&folder);
+            }
             return ExitCode::FAILURE;
-        }
+        };
         match keep(&folder, idle, &place).await {
             Ok(()) => ExitCode::SUCCESS,
             Err(_) => ExitCode::FAILURE,
         }
     })
+}
+
+/// Resolves when nobody reads this process's output any more: whoever started it has ended, or does not want the cluster any longer.
+async fn starter_is_gone() {
+    let output = std::io::stdout();
+    loop {
+        // Without any event asked for, poll still reports that the reading end is closed.
+        let mut one = [PollFd::new(output.as_fd(), PollFlags::empty())];
+        if poll(&mut one, PollTimeout::ZERO).is_ok_and(|ready| ready > 0) {
+            return;
+        }
+        tokio::time::sleep(EVERY).await;
+    }
 }
 
 /// Waits until the cluster is not wanted any longer and takes it away.
