@@ -114,7 +114,8 @@ pub async fn take_slot(folder: &Path) -> Result<Lease, LeaseError> {
             return Ok(lease);
         }
     }
-    let _waiting = try_take(&folder.join(format!("{WAITING}{}-{}", std::process::id(), crate::clock::monotonic_ns())))?;
+    let waiting = folder.join(format!("{WAITING}{}-{}", std::process::id(), crate::clock::monotonic_ns()));
+    let _waiting = try_take(&waiting)?.map(|lease| lease.with_its_file(&waiting));
     take_any(&slots).await
 }
 
