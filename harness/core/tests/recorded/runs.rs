@@ -7,7 +7,7 @@ use plumb_core::verdict::{Outcome, Verdict, judge};
 use super::{file, text};
 
 /// The recordings, and what each says: the checks that are red with a part of the reason; every other check is green.
-const RUNS: [(&str, &[(&str, &str)]); 28] = [
+const RUNS: [(&str, &[(&str, &str)]); 29] = [
     ("kind-1.17.10/encrypt-matrix", &[]),
     // The same flows with `encryption.enabled=false`: every one crosses in the clear, but for the one within a node.
     (
@@ -63,6 +63,15 @@ const RUNS: [(&str, &[(&str, &str)]); 28] = [
     ("kind-1.17.1/tls-passthrough", &[]),
     ("kind-1.17.1/tls-terminate", &[]),
     ("kind-1.17.1/weights-90-10", &[]),
+    // The same scenario with a route that says 85 to 15.
+    (
+        "kind-1.17.1/weights-90-10-with-85-15",
+        &[
+            ("share-on-worker", "echo-1 got 1722, 1731 to 1862 of 2000 fit"),
+            ("share-on-worker2", "echo-1 got 1679, 1731 to 1862 of 2000 fit"),
+            ("share-kept-alive", "echo-1 got 1718, 1731 to 1862 of 2000 fit"),
+        ],
+    ),
     ("kind-1.17.1/api-pause", &[]),
     // On one cluster, whose node encryption was switched off and on again in place.
     ("kind-1.17.1/encrypt-pods-only-changed-in-place", &[]),
