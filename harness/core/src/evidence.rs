@@ -145,6 +145,13 @@ pub enum Fact {
     },
     /// Something else of the lab was broken, or is whole again.
     Disrupted(Disrupted),
+    /// A cluster that others had used did not take the values of this run in place: another was made.
+    Replaced {
+        /// Its name.
+        cluster: String,
+        /// What was changed and what went wrong.
+        why: String,
+    },
     /// Cilium was upgraded and is ready.
     Upgraded(Upgraded),
     /// A part of Cilium was restarted and all of it is ready.

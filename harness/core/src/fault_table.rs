@@ -138,7 +138,7 @@ faults:
             evidence: vec![],
         };
         let checks = outcomes.into_iter().map(check).collect();
-        Verdict { version: 1, trial: "t".into(), outcome: Outcome::Pass, system: "s".into(), checks, troubles: vec![] }
+        Verdict { version: 1, trial: "t".into(), outcome: Outcome::Pass, system: "s".into(), checks, troubles: vec![], remarks: vec![] }
     }
 
     fn check(with: [(&str, Outcome, &str); 2], differences: &[&str]) {

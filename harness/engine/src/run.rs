@@ -206,7 +206,7 @@ async fn perform(plan: &Arc<Plan>, recorder: &Arc<Recorder>, ledger: &Ledger, se
     };
     listener(Event::Phase("lab"));
     let made = tokio::select! {
-        made = Lab::make(plan, recorder.folder(), setup, ledger, &listener) => made,
+        made = Lab::make(plan, recorder, setup, ledger, &listener) => made,
         () = stop.token.cancelled() => {
             salvage(recorder, ledger).await;
             clean_up(ledger, &fail);

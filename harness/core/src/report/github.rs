@@ -25,7 +25,7 @@ pub fn suite(trials: &[Trial<'_>]) -> String {
 
 fn section(report: &Report<'_>) -> String {
     let mut out = format!("\n### `{}`\n\n", report.verdict.trial);
-    for remark in remarks(report.plan).iter().chain(&report.verdict.troubles) {
+    for remark in remarks(report).iter().chain(&report.verdict.troubles) {
         out.push_str(&format!("- {}\n", escaped(remark)));
     }
     for check in report.verdict.checks.iter().filter(|check| check.outcome != Outcome::Pass) {

@@ -73,7 +73,7 @@ fn summary(report: &Report<'_>) -> Markup {
             dt { "seed" } dd { (plan.seed) }
             dt { "checks" } dd { (Counts::of_checks(report.verdict).in_words()) }
             dt { "took" } dd { (report.took_ms()) " ms" }
-            @for remark in remarks(plan) { dt { "note" } dd { (remark) } }
+            @for remark in remarks(report) { dt { "note" } dd { (remark) } }
             dt { "files" } dd {
                 a href="plan.json" { "plan" } " " a href="evidence.jsonl" { "evidence" } " "
                 a href="verdict.json" { "verdict" } " " a href="ledger.jsonl" { "ledger" }
@@ -158,6 +158,7 @@ fn name(fact: &Fact) -> &'static str {
         Fact::WatchBroken(_) => "a watch did not end well",
         Fact::Node { .. } => "something was done to a node",
         Fact::Disrupted(_) => "something of the lab was broken, or is whole again",
+        Fact::Replaced { .. } => "a cluster did not take other values in place and was replaced",
         Fact::Upgraded(_) => "Cilium was upgraded",
         Fact::Restarted { .. } => "a part of Cilium was restarted",
         Fact::Config(_) => "Cilium's configuration",

@@ -34,6 +34,9 @@ fn ran(report: &Report<'_>) -> TestSuite {
     suite.add_property(("profile", report.plan.profile.name.as_str()));
     suite.add_property(("seed", report.plan.seed.to_string().as_str()));
     suite.add_property(("folder", report.folder));
+    for remark in &verdict.remarks {
+        suite.add_property(("remark", remark.as_str()));
+    }
     suite.add_test_cases(verdict.checks.iter().map(|check| case(report, check)));
     for trouble in &verdict.troubles {
         suite.add_test_case(bad("run", NonSuccessKind::Error, trouble, ""));

@@ -156,8 +156,9 @@ fn systems(trials: &[Trial<'_>]) -> String {
     if names.is_empty() { "nothing ran".to_owned() } else { names.join("; ") }
 }
 
-/// What variants, faults and values a reader has to know of, one line each.
-fn remarks(plan: &Plan) -> Vec<String> {
+/// What variants, faults, values and happenings a reader has to know of, one line each.
+fn remarks(report: &Report<'_>) -> Vec<String> {
+    let plan = report.plan;
     let mut remarks = Vec::new();
     if let Some(fault) = &plan.fault {
         remarks.push(format!("fault switched on: {fault}"));
@@ -172,6 +173,7 @@ fn remarks(plan: &Plan) -> Vec<String> {
     if !plan.unmodelled.is_empty() {
         remarks.push(format!("values this provider does not model: {}", plan.unmodelled.join(", ")));
     }
+    remarks.extend(report.verdict.remarks.iter().cloned());
     remarks
 }
 

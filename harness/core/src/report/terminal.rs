@@ -9,7 +9,7 @@ pub fn run(report: &Report<'_>, paint: Paint) -> String {
     let (plan, verdict) = (report.plan, report.verdict);
     let mut out = format!("{}\n{} (profile {}, seed {})\n", verdict.system, verdict.trial, plan.profile.name, plan.seed);
     out.push_str(&format!("  {}\n", plan.scenario.title));
-    for remark in remarks(plan) {
+    for remark in remarks(report) {
         out.push_str(&format!("  {remark}\n"));
     }
     let width = verdict.checks.iter().map(|check| check.id.len()).max().unwrap_or(0);

@@ -69,6 +69,7 @@ fn verdict(outcomes: &[Outcome]) -> Verdict {
         system: format!("{NOT_CILIUM}: reference network 0.1.0"),
         checks: outcomes.iter().enumerate().map(|(n, outcome)| check(&format!("check-{n}"), *outcome)).collect(),
         troubles: vec![],
+        remarks: vec!["the shared cluster plumb-a was replaced".into()],
     }
 }
 

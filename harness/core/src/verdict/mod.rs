@@ -41,7 +41,7 @@ pub fn judge(plan: &Plan, observations: &[Observation]) -> Verdict {
     let troubles = run.troubles();
     let worst = checks.iter().map(|check| check.outcome).max().unwrap_or(Outcome::Unknown);
     let outcome = if troubles.is_empty() { worst } else { worst.max(Outcome::Unknown) };
-    Verdict { version: VERDICT, trial: plan.trial.clone(), outcome, system: system(&run), checks, troubles }
+    Verdict { version: VERDICT, trial: plan.trial.clone(), outcome, system: system(&run), checks, troubles, remarks: run.remarks() }
 }
 
 fn system(run: &Run<'_>) -> String {
@@ -147,6 +147,9 @@ pub struct Verdict {
     pub checks: Vec<CheckVerdict>,
     /// What makes the run as a whole unknown: interruption, clock jump, evidence that ends early.
     pub troubles: Vec<String>,
+    /// What happened that no check is about and a reader must know of.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub remarks: Vec<String>,
 }
 
 /// What the evidence says of one check.

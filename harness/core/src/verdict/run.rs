@@ -204,6 +204,17 @@ impl<'a> Run<'a> {
         }
         troubles
     }
+
+    /// What happened that no check is about.
+    pub(super) fn remarks(&self) -> Vec<String> {
+        let remark = |observation: &Observation| match &observation.fact {
+            Fact::Replaced { cluster, why } => Some(format!(
+                "the shared cluster {cluster} did not take the values of this run in place and was replaced by a new one: {why}"
+            )),
+            _ => None,
+        };
+        self.observations.iter().filter_map(remark).collect()
+    }
 }
 
 /// Whose trouble it is, what was tried and what came back.

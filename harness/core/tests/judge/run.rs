@@ -115,3 +115,19 @@ fn the_same_evidence_gives_the_same_bytes() {
     let text = || serde_json::to_string(&verdict(&steps(), &facts)).unwrap();
     assert_eq!(text(), text());
 }
+
+#[test]
+fn a_cluster_that_was_replaced_is_said_and_decides_nothing() {
+    let replaced = json!({"replaced": {"cluster": "plumb-a", "why": "encryption.enabled: true -> false: the agent crashes"}});
+    for (of_check, outcome) in [(ok(), Pass), (bad(), Fail)] {
+        let mut facts = beginning();
+        facts.insert(1, (None, replaced.clone()));
+        facts.push((Some("c".into()), of_check));
+        facts.push((Some("http-3".into()), ok()));
+        facts.push((None, json!("ended")));
+        let verdict = judge(&plan(&steps()), &observations(facts));
+        assert_eq!((verdict.outcome, verdict.troubles), (outcome, vec![]));
+        let [remark] = &verdict.remarks[..] else { panic!("{:?}", verdict.remarks) };
+        assert!(remark.contains("plumb-a") && remark.ends_with("true -> false: the agent crashes"), "{remark}");
+    }
+}

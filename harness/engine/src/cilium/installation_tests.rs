@@ -69,6 +69,20 @@ async fn a_command_that_fails_is_not_the_products() {
     assert!(trouble.message.ends_with("Error: no such chart"), "{}", trouble.message);
 }
 
+/// Waits until the agents' template is another, and gives their DaemonSet: what its controller would see.
+async fn restarted(scene: &Scene) -> ResourceRef {
+    let agents = ResourceRef { kind: "DaemonSet".into(), namespace: Some(NAMESPACE.into()), name: "cilium".into() };
+    let annotated = |object: Option<serde_json::Value>| {
+        let annotations = object.and_then(|object| object.pointer("/spec/template/metadata/annotations").cloned());
+        match annotations.and_then(|annotations| annotations.get("plumbline.restarted").cloned()) {
+            Some(_) => Watched::Yes(()),
+            None => Watched::NotYet("not yet".into()),
+        }
+    };
+    scene.cluster.wait(&agents, LONG, annotated).await.unwrap().unwrap();
+    agents
+}
+
 #[tokio::test]
 async fn a_restart_is_over_when_the_new_pods_are_ready() {
     let scene = Scene::new();
@@ -79,23 +93,53 @@ async fn a_restart_is_over_when_the_new_pods_are_ready() {
     let now = plan::Installed { profile: &profile, values: &Values::new() };
     let client = scene.server.client();
     let restart = installation.restart(&client, CiliumPart::Agents, now, LONG);
-    let agents = ResourceRef { kind: "DaemonSet".into(), namespace: Some(NAMESPACE.into()), name: "cilium".into() };
     // What the DaemonSet's controller would do once it sees the annotation.
     let controller = async {
-        let annotated = |object: Option<serde_json::Value>| {
-            let annotations = object.and_then(|object| object.pointer("/spec/template/metadata/annotations").cloned());
-            match annotations.and_then(|annotations| annotations.get("plumbline.restarted").cloned()) {
-                Some(_) => Watched::Yes(()),
-                None => Watched::NotYet("not yet".into()),
-            }
-        };
-        scene.cluster.wait(&agents, LONG, annotated).await.unwrap().unwrap();
+        let agents = restarted(&scene).await;
         let early = ready(&client, &Expect { nodes: 2, gateway_class: false }, Duration::from_millis(300)).await.unwrap_err();
         assert!(early.to_string().contains("its change is not noticed yet"), "{early}");
         scene.status(&agents, rolled(2, 2)).await;
     };
     let (took_ms, ()) = tokio::join!(restart, controller);
     assert!(took_ms.unwrap() >= 300);
+}
+
+#[tokio::test]
+async fn other_values_in_place_are_an_upgrade_to_the_same_version_and_a_restart_of_what_reads_them() {
+    let scene = Scene::new();
+    scene.whole().await;
+    let folder = tempfile::tempdir().unwrap();
+    let installation = installation(folder.path(), "echo \"$@\" > argv");
+    let values: Values = [("encryption.enabled".to_owned(), false.into())].into();
+    let client = scene.server.client();
+    let change = installation.change(&client, "1.17.1", &values, &[CiliumPart::Agents], LONG);
+    let controller = async { scene.status(&restarted(&scene).await, rolled(2, 2)).await };
+    let (ran, ()) = tokio::join!(change, controller);
+    assert!(ran.unwrap().argv_line.contains(" upgrade "));
+    let argv = std::fs::read_to_string(folder.path().join("argv")).unwrap();
+    assert!(argv.contains(" --version 1.17.1 ") && argv.trim_end().ends_with("--reset-values"), "{argv}");
+    let given = std::fs::read_to_string(folder.path().join("values.yaml")).unwrap();
+    assert!(given.contains("encryption:\n  enabled: false\n"), "{given}");
+    // Without a part to restart nothing is touched.
+    let began = tokio::time::Instant::now();
+    installation.change(&client, "1.17.1", &values, &[], LONG).await.unwrap();
+    assert!(began.elapsed() < LONG);
+}
+
+#[tokio::test]
+async fn other_values_are_not_in_place_before_what_reads_them_is_new_and_never_when_it_crashes() {
+    let scene = Scene::new();
+    scene.whole().await;
+    let folder = tempfile::tempdir().unwrap();
+    let installation = installation(folder.path(), "exit 0");
+    let (client, values) = (scene.server.client(), Values::new());
+    let short = Duration::from_millis(300);
+    let late = installation.change(&client, "1.17.1", &values, &[CiliumPart::Agents], short).await.unwrap_err();
+    assert!(late.to_string().contains("its change is not noticed yet"), "{late}");
+    let status = json!({"name": "cilium-agent", "image": "i", "imageID": "", "ready": false, "restartCount": 2, "state": {"waiting": {"reason": "CrashLoopBackOff"}}});
+    scene.pod("cilium-abc", json!({"phase": "Running", "containerStatuses": [status]})).await;
+    let crashed = installation.change(&client, "1.17.1", &values, &[CiliumPart::Agents], LONG).await.unwrap_err();
+    assert_eq!(crashed.trouble("change").whose, Whose::Product, "{crashed}");
 }
 
 #[tokio::test]

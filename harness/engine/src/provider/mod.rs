@@ -16,9 +16,9 @@ use plumb_core::evidence::{LabFacts, Trouble, Whose};
 use plumb_core::plan::Plan;
 use plumb_core::scenario::model::{ApiAction, NodeAction};
 
-use crate::folder::RunFolder;
 use crate::ledger::Ledger;
 use crate::parts::Given;
+use crate::recorder::Recorder;
 use crate::run::{Event, Listener, Setup};
 use crate::session::Session;
 
@@ -240,14 +240,15 @@ impl Lab {
     ///
     /// # Errors
     /// See [`ProviderError`]; what is left then is in the ledger, and [`salvage`] reads it.
-    pub async fn make(plan: &Plan, run: &RunFolder, setup: &Setup, ledger: &Ledger, listener: &Listener) -> Result<Lab, ProviderError> {
+    pub async fn make(plan: &Plan, recorder: &Recorder, setup: &Setup, ledger: &Ledger, listener: &Listener) -> Result<Lab, ProviderError> {
+        let run = recorder.folder();
         let limit = Duration::from_millis(plan.budgets.lab_ms);
         match plan.provider.as_str() {
             "refnet" => {
                 let made = tokio::time::timeout(limit, refnet::RefnetLab::make(plan, run.id(), ledger)).await;
                 Ok(Lab::Refnet(Box::new(made.map_err(|_| ProviderError::Late(limit))??)))
             }
-            "kind" => Ok(Lab::Kind(Box::new(Box::pin(kind::KindLab::make(plan, run, setup, ledger, listener, limit)).await?))),
+            "kind" => Ok(Lab::Kind(Box::new(Box::pin(kind::KindLab::make(plan, recorder, setup, ledger, listener, limit)).await?))),
             "kubeconfig" => {
                 let made = Box::pin(kubeconfig::KubeconfigLab::make(plan, run, setup, ledger, listener, limit));
                 Ok(Lab::Kubeconfig(Box::new(made.await?)))

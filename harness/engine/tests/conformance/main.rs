@@ -24,9 +24,11 @@ use plumb_engine::library::{Ask, Library};
 use plumb_engine::parts::Given;
 use plumb_engine::provider::kind::Sharing;
 use plumb_engine::provider::{self, Lab, Place};
+use plumb_engine::recorder::Recorder;
 use plumb_engine::run::{Cleanup, Listener, Setup};
 use plumb_engine::session::Session;
 use serde_json::Value;
+use tokio_util::sync::CancellationToken;
 
 /// A scenario that every provider can hold.
 const SCENARIO: &str = "encrypt-pods-only";
@@ -85,7 +87,8 @@ async fn conforms(plan: Plan, given: Given) {
     let ledger = Ledger::create(&run).unwrap();
     let setup = Setup { cleanup: Cleanup::Close, given, sharing: Sharing::Alone };
     let listener: Listener = std::sync::Arc::new(|_| {});
-    let lab = Lab::make(&plan, &run, &setup, &ledger, &listener).await.unwrap();
+    let recorder = Recorder::begin(run.clone(), CancellationToken::new()).unwrap();
+    let lab = Lab::make(&plan, &recorder, &setup, &ledger, &listener).await.unwrap();
     let claimed = ledger::outstanding(ledger.path()).unwrap();
     assert!(!claimed.is_empty(), "it made something and claims nothing");
 

@@ -34,9 +34,9 @@ use super::{Entrance, Place, ProviderError, entrance, told};
 use crate::cilium::{Chart, CiliumError, Installation};
 use crate::clock;
 use crate::docker::{Claim, DockerError, Engine};
-use crate::folder::RunFolder;
 use crate::ledger::{self, Ledger, LedgerError, Line, Resource};
 use crate::parts::Given;
+use crate::recorder::Recorder;
 use crate::run::{Listener, Setup};
 use crate::session::Session;
 
@@ -76,6 +76,9 @@ pub enum KindError {
     /// It took too long.
     #[error("make the cluster: it was not ready within {} ms", .0.as_millis())]
     Late(Duration),
+    /// It did not take other values in time.
+    #[error("change the values of the cluster: it was not ready with them within {} ms", .0.as_millis())]
+    Unchanged(Duration),
     /// The right to use what is shared.
     #[error(transparent)]
     Lease(#[from] lease::LeaseError),
@@ -148,16 +151,16 @@ enum Right {
 impl KindLab {
     pub(super) async fn make(
         plan: &Plan,
-        run: &RunFolder,
+        recorder: &Recorder,
         setup: &Setup,
         ledger: &Ledger,
         listener: &Listener,
         limit: Duration,
     ) -> Result<KindLab, ProviderError> {
-        let (spec, given) = (Spec::of(plan), &setup.given);
+        let (spec, given, run) = (Spec::of(plan), &setup.given, recorder.folder());
         let (made, right) = match setup.sharing {
             Sharing::For(idle) if !plan.scenario.is_disruptive() => {
-                let (made, held) = shared::acquire(&spec, given, run, listener, idle, limit).await?;
+                let (made, held) = shared::acquire(&spec, given, recorder, listener, idle, limit).await?;
                 (made, Right::Shared(Box::new(held)))
             }
             _ => {
