@@ -103,12 +103,17 @@ impl Kinds {
         self.look(limit, |discovery| discovery.resolve_gvk(&gvk)).await?.ok_or_else(|| missing(kind, api_version))
     }
 
-    /// Looks into what was found, and once more into what is found now.
+    /// Looks into what was found, and once more into what is found now. The limit is for all of it, the wait for others who look included.
     async fn look(
         &self,
         limit: Duration,
         look: impl Fn(&Discovery) -> Option<(ApiResource, ApiCapabilities)>,
     ) -> Result<Option<Kind>, Error> {
+        let late = |_| Error::Service(format!("no answer to discovery within {} ms", limit.as_millis()).into());
+        tokio::time::timeout(limit, self.search(look)).await.map_err(late)?
+    }
+
+    async fn search(&self, look: impl Fn(&Discovery) -> Option<(ApiResource, ApiCapabilities)>) -> Result<Option<Kind>, Error> {
         let mut found = self.found.lock().await;
         let kind = |(resource, capabilities): (ApiResource, ApiCapabilities)| Kind {
             namespaced: capabilities.scope == Scope::Namespaced,
@@ -118,20 +123,14 @@ impl Kinds {
             return Ok(Some(kind(known)));
         }
         // Two requests where the API aggregates, as every one since 1.30 does; else one a group and version.
-        let aggregated = within(limit, Discovery::new(self.client.clone()).run_aggregated()).await;
-        let discovery = match aggregated {
+        let discovery = match Discovery::new(self.client.clone()).run_aggregated().await {
             Ok(discovery) => discovery,
-            Err(_) => within(limit, Discovery::new(self.client.clone()).run()).await?,
+            Err(_) => Discovery::new(self.client.clone()).run().await?,
         };
         let now = look(&discovery).map(kind);
         *found = Some(discovery);
         Ok(now)
     }
-}
-
-async fn within<T>(limit: Duration, call: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
-    let late = |_| Error::Service(format!("no answer to discovery within {} ms", limit.as_millis()).into());
-    tokio::time::timeout(limit, call).await.map_err(late)?
 }
 
 /// What `kubectl` says too when a definition is not installed.

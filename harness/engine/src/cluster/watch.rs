@@ -53,6 +53,8 @@ impl Cluster {
                     Watched::Yes(found) => return Ok(Ok(found)),
                     Watched::NotYet(_) => end.push(message),
                 },
+                // An API that does not answer now may, as the watch finds out from here on; one that never does is no object that is missing.
+                Err(error @ ApiError::Call { .. }) if Instant::now() < until => end.push(error.to_string()),
                 Err(error) => return Err(error),
             }
             if Instant::now() >= until {

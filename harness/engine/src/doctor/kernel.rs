@@ -171,8 +171,11 @@ impl Reading {
 
     fn has(&self, feature: &Feature) -> Has {
         let module = feature.module;
-        if !module.is_empty() && self.loaded.contains(module) {
-            return Has::Yes(format!("in /sys/module/{module}"));
+        let loaded = || Has::Yes(format!("in /sys/module/{module}"));
+        let is_loaded = !module.is_empty() && self.loaded.contains(module);
+        // What is more than its module is told by the configuration, where there is one.
+        if is_loaded && (feature.options.len() == 1 || self.config.is_none()) {
+            return loaded();
         }
         let Some((place, text)) = &self.config else {
             return match &self.listed {
@@ -190,6 +193,9 @@ impl Reading {
         let values: Vec<(&str, String)> = feature.options.iter().map(|option| (*option, value(option))).collect();
         if let Some((option, _)) = values.iter().find(|(_, value)| value == "n") {
             return Has::No(format!("CONFIG_{option} is not set in {place}"));
+        }
+        if is_loaded {
+            return loaded();
         }
         let as_module = values.iter().any(|(_, value)| value == "m") && !module.is_empty();
         if as_module && !self.listed.as_ref().is_some_and(|listed| listed.contains(module)) {

@@ -57,6 +57,16 @@ fn what_is_loaded_needs_no_configuration_to_tell() {
     assert!(matches!(of(&reading, "kernel BPF"), State::Unknown { .. }));
 }
 
+/// `nf_tables` is loaded on every Debian; tables of the family `inet` are an option of it.
+#[test]
+fn a_module_that_is_loaded_without_an_option_that_is_wanted_is_not_enough() {
+    let lacking = everything("m").replace("CONFIG_NF_TABLES_INET=m\n", "");
+    let with = |text: &str| Reading { loaded: names(&["nf_tables"]), ..with_config(text) };
+    let State::Lacking { seen, .. } = of(&with(&lacking), "kernel nf_tables") else { panic!("it is there") };
+    assert_eq!(seen, "CONFIG_NF_TABLES_INET is not set in /proc/config.gz");
+    assert_eq!(of(&with(&everything("m")), "kernel nf_tables"), State::There { seen: "in /sys/module/nf_tables".into() });
+}
+
 #[test]
 fn without_a_configuration_the_lists_of_modules_tell() {
     let reading = Reading { release: "6.8.0".into(), listed: Some(names(&["vxlan"])), bpf_place: true, ..Reading::default() };

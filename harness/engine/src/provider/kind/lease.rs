@@ -114,9 +114,18 @@ pub async fn take_slot(folder: &Path) -> Result<Lease, LeaseError> {
             return Ok(lease);
         }
     }
-    let waiting = folder.join(format!("{WAITING}{}-{}", std::process::id(), crate::clock::monotonic_ns()));
-    let _waiting = try_take(&waiting)?.map(|lease| lease.with_its_file(&waiting));
+    let _waiting = wait_visibly(folder)?;
     take_any(&slots).await
+}
+
+/// The lock that says that somebody waits. Who looks whether somebody does may hold a new file for a moment: then another name.
+fn wait_visibly(folder: &Path) -> Result<Lease, LeaseError> {
+    loop {
+        let waiting = folder.join(format!("{WAITING}{}-{}", std::process::id(), crate::clock::monotonic_ns()));
+        if let Some(lease) = try_take(&waiting)? {
+            return Ok(lease.with_its_file(&waiting));
+        }
+    }
 }
 
 /// How the names of the files begin that those lock who wait for a place.
@@ -212,6 +221,25 @@ mod tests {
         held.pop();
         assert!(waiting.await.is_ok());
         assert!(!somebody_waits(folder.path()));
+    }
+
+    #[test]
+    fn whoever_waits_is_seen_though_somebody_looks_all_the_time() {
+        let folder = tempfile::tempdir().unwrap();
+        let done = std::sync::atomic::AtomicBool::new(false);
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                while !done.load(std::sync::atomic::Ordering::Relaxed) {
+                    somebody_waits(folder.path());
+                }
+            });
+            for n in 0..500 {
+                let waiting = wait_visibly(folder.path()).unwrap();
+                assert!(somebody_waits(folder.path()), "wait {n} is not seen");
+                drop(waiting);
+            }
+            done.store(true, std::sync::atomic::Ordering::Relaxed);
+        });
     }
 
     #[test]
