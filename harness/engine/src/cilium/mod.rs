@@ -84,7 +84,8 @@ pub enum Digests {
     /// `repository:tag@sha256:...`, as published.
     #[default]
     Keep,
-    /// `repository:tag`: images that came from archives have no digest the kubelet would find, and it would try to pull them.
+    /// `repository:tag`, pulled only where it is not there: images that came from archives have no digest the kubelet would find, and it
+    /// would try to pull them.
     Off,
 }
 

@@ -99,6 +99,8 @@ fn whole(target: &Target, wanted: &Wanted) -> Values {
     if wanted.digests == Digests::Off {
         for image in ["image", "operator.image", "envoy.image", "hubble.relay.image", "certgen.image"] {
             values.insert(format!("{image}.useDigest"), Value::Bool(false));
+            // Charts of a branch (`-ci` images) say `Always`, which asks a registry for what is in the node already.
+            values.entry(format!("{image}.pullPolicy")).or_insert_with(|| Value::from("IfNotPresent"));
         }
     }
     values
@@ -155,23 +157,28 @@ mod tests {
         insta::assert_snapshot!(ran.stdout, @r#"
         certgen:
           image:
+            pullPolicy: "IfNotPresent"
             useDigest: false
         cluster:
           name: "kind-plumb-a"
         envoy:
           image:
+            pullPolicy: "IfNotPresent"
             useDigest: false
         hubble:
           relay:
             image:
+              pullPolicy: "IfNotPresent"
               useDigest: false
         image:
+          pullPolicy: "IfNotPresent"
           useDigest: false
         ipam:
           mode: "kubernetes"
         kubeProxyReplacement: true
         operator:
           image:
+            pullPolicy: "IfNotPresent"
             useDigest: false
           replicas: 2
         routingMode: "tunnel"
