@@ -135,11 +135,21 @@ pub async fn load(source: &Source, names: &[String], limit: Duration) -> Result<
     let until = Instant::now() + limit;
     let mut objects = Vec::with_capacity(names.len());
     for name in names {
-        let (from, text) = read(source, name, until.saturating_duration_since(Instant::now())).await?;
-        let object = understood(name, &text).map_err(|message| DefinitionsError::Read { name: name.clone(), from, message })?;
-        objects.push((name.clone(), object));
+        let read = read(source, name, until.saturating_duration_since(Instant::now())).await?;
+        objects.push((name.clone(), known(name, read)?));
     }
     Ok(Loaded(objects))
+}
+
+/// What is wrong with the definitions of a plan, as can be told at once: all of it, not the first. A release tells when it is downloaded.
+pub fn mistakes(source: &Source, names: &[String]) -> Vec<DefinitionsError> {
+    match source {
+        Source::Folder(folder) => {
+            names.iter().filter_map(|name| from_folder(folder, name).and_then(|read| known(name, read)).err()).collect()
+        }
+        Source::Release { version, reach: Reach::Offline } => vec![DefinitionsError::Offline { version: version.clone() }],
+        Source::Release { reach: Reach::Online, .. } => Vec::new(),
+    }
 }
 
 impl Loaded {
@@ -186,14 +196,7 @@ fn release_path(name: &str) -> String {
 /// The text of a definition, and where it is from.
 async fn read(source: &Source, name: &str, limit: Duration) -> Result<(String, String), DefinitionsError> {
     match source {
-        Source::Folder(folder) => {
-            let path = find(folder, name)?;
-            let from = path.display().to_string();
-            match std::fs::read_to_string(&path) {
-                Ok(text) => Ok((from, text)),
-                Err(error) => Err(DefinitionsError::Read { name: name.to_owned(), from, message: error.to_string() }),
-            }
-        }
+        Source::Folder(folder) => from_folder(folder, name),
         Source::Release { version, reach: Reach::Offline } => Err(DefinitionsError::Offline { version: version.clone() }),
         Source::Release { version, reach: Reach::Online } => {
             let url = format!("{RELEASES}/{version}/{}", release_path(name));
@@ -201,6 +204,15 @@ async fn read(source: &Source, name: &str, limit: Duration) -> Result<(String, S
             let bytes = bytes.map_err(|source| DefinitionsError::Fetch { name: name.to_owned(), source })?;
             Ok((url, String::from_utf8_lossy(&bytes).into_owned()))
         }
+    }
+}
+
+fn from_folder(folder: &Path, name: &str) -> Result<(String, String), DefinitionsError> {
+    let path = find(folder, name)?;
+    let from = path.display().to_string();
+    match std::fs::read_to_string(&path) {
+        Ok(text) => Ok((from, text)),
+        Err(error) => Err(DefinitionsError::Read { name: name.to_owned(), from, message: error.to_string() }),
     }
 }
 
@@ -225,6 +237,11 @@ fn listed(places: &[PathBuf]) -> String {
     names.sort();
     names.dedup();
     if names.is_empty() { "no YAML file".to_owned() } else { names.join(", ") }
+}
+
+/// A definition as an object, from where it is and its text.
+fn known(name: &str, (from, text): (String, String)) -> Result<Value, DefinitionsError> {
+    understood(name, &text).map_err(|message| DefinitionsError::Read { name: name.to_owned(), from, message })
 }
 
 /// A definition as an object, if it is the one that was asked for.

@@ -94,6 +94,24 @@ async fn without_a_way_out_a_folder_is_asked_for() {
 }
 
 #[test]
+fn every_definition_that_is_wrong_is_told_before_anything_is_made() {
+    let folder = tempfile::tempdir().unwrap();
+    for (plural, channel) in [("gateways", "standard"), ("httproutes", "experimental")] {
+        std::fs::write(folder.path().join(format!("{plural}.yaml")), definition(plural, channel)).unwrap();
+    }
+    let told = |source: &Source| {
+        let wanted = names(&["gateways", "httproutes", "tlsroutes"]);
+        mistakes(source, &wanted).iter().map(ToString::to_string).collect::<Vec<_>>()
+    };
+    let [channel, missing] = &told(&Source::Folder(folder.path().to_owned()))[..] else { panic!("expected two") };
+    assert!(channel.ends_with("httproutes.yaml: it is of channel experimental, expected standard"), "{channel}");
+    assert!(missing.starts_with("find the definition tlsroutes in "), "{missing}");
+    let release = |reach| Source::Release { version: "v1.2.0".into(), reach };
+    assert_eq!(told(&release(Reach::Online)), Vec::<String>::new());
+    assert_eq!(told(&release(Reach::Offline)).len(), 1);
+}
+
+#[test]
 fn a_definition_has_its_place_in_a_release() {
     assert_eq!(release_path("gateways"), "config/crd/standard/gateway.networking.k8s.io_gateways.yaml");
     assert_eq!(release_path("experimental/xlistenersets"), "config/crd/experimental/gateway.networking.x-k8s.io_xlistenersets.yaml");

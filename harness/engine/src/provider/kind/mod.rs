@@ -31,6 +31,7 @@ use self::cluster::Spec;
 use self::made::Made;
 pub use self::shared::Sharing;
 use super::{Entrance, Place, ProviderError, entrance, told};
+use crate::cilium::definitions::{self, DefinitionsError};
 use crate::cilium::{Chart, CiliumError, Installation};
 use crate::clock;
 use crate::docker::{Claim, DockerError, Engine};
@@ -63,7 +64,7 @@ pub enum KindError {
     Images(#[from] images::ImagesError),
     /// Gateway API definitions.
     #[error(transparent)]
-    Definitions(#[from] crate::cilium::definitions::DefinitionsError),
+    Definitions(#[from] DefinitionsError),
     /// Cilium's installation.
     #[error(transparent)]
     Cilium(#[from] crate::cilium::CiliumError),
@@ -109,6 +110,9 @@ impl KindError {
             KindError::Agent(_) | KindError::Part(_) => Whose::Environment,
             // What was given is not what it should be.
             KindError::Cilium(CiliumError::Chart { .. } | CiliumError::NoChart { .. }) => Whose::Environment,
+            KindError::Definitions(error) if !matches!(error, DefinitionsError::Api { .. } | DefinitionsError::Late { .. }) => {
+                Whose::Environment
+            }
             KindError::Images(error) if !matches!(error, images::ImagesError::Docker(_)) => Whose::Environment,
             KindError::Create(create::CreateError::Start { .. }) => Whose::Environment,
             KindError::Docker(error) | KindError::Ground(ground::GroundError::Docker(error)) => match error {
@@ -293,7 +297,8 @@ pub fn mistakes(plan: &Plan, given: &Given) -> Vec<String> {
     let versions = [Some(&spec.cilium), spec.upgraded_to.as_ref()].into_iter().flatten();
     let charts = versions.filter_map(|version| Chart::of(given, version).err()).map(|error| error.to_string());
     let images = given.images.iter().filter_map(|folder| images::archives(folder).err()).map(|error| error.to_string());
-    charts.chain(images).collect()
+    let definitions = spec.gateway_api.iter().flat_map(|api| definitions::mistakes(&definitions::Source::of(given, api), &api.crds));
+    charts.chain(images).chain(definitions.map(|error| error.to_string())).collect()
 }
 
 /// Takes away everything a ledger claims, the newest first, and says so in it.
