@@ -264,7 +264,10 @@ fn understood(name: &str, text: &str) -> Result<Value, String> {
     // A definition of the other channel has the same name and another schema: what a trial then shows would be read wrongly.
     let of = annotation(&value, "channel").unwrap_or_else(|| channel.to_owned());
     if of != channel {
-        return Err(format!("it is of channel {of}, expected {channel}"));
+        let path = release_path(name);
+        return Err(format!(
+            "it is of channel {of}, expected {channel}\nhint: {name} is {path} of a release; a folder may hold both channels, each in a folder of its name"
+        ));
     }
     // The status is the API server's.
     if let Some(object) = value.as_object_mut() {

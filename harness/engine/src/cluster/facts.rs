@@ -8,6 +8,7 @@ use k8s_openapi::api::core::v1::{ConfigMap, Node, Pod};
 use kube::api::{Api, ApiResource, DynamicObject, GroupVersionKind, ListParams, PartialObjectMeta};
 use kube::{Client, ResourceExt};
 use plumb_core::values::Values;
+use plumb_core::version::Version;
 use plumb_refnet::spec::{VALUES_KEY, VALUES_MAP};
 
 use super::{ApiError, Call};
@@ -60,7 +61,7 @@ pub struct NodeSeen {
 pub struct CiliumSeen {
     /// Namespace of its agents.
     pub namespace: String,
-    /// Versions of the agents that run, by the tag of their image: more than one while an upgrade is under way.
+    /// Versions of the agents that run, by the tag of their image or by the chart: more than one while an upgrade is under way.
     pub versions: BTreeSet<String>,
     /// The ConfigMap `cilium-config`, which may be newer than the agents that run.
     pub config: BTreeMap<String, String>,
@@ -180,13 +181,21 @@ async fn reference(client: &Client, limit: Duration) -> Result<Values, ApiError>
     serde_json::from_str(text).map_err(call)
 }
 
-/// Version of an agent's Pod by its image: `quay.io/cilium/cilium:v1.17.1@sha256:...`.
+/// Version of an agent's Pod.
 fn version(agent: &Pod) -> Option<String> {
     let containers = &agent.spec.as_ref()?.containers;
     let image = containers.iter().find(|container| container.name == "cilium-agent").or(containers.first())?.image.as_deref()?;
+    version_of(image, agent.labels())
+}
+
+/// Version of Cilium by the image of an agent, `v1.17.1` of `quay.io/cilium/cilium:v1.17.1@sha256:...`, or by the chart it was installed
+/// with where the tag is none: an image of a branch is called `quay.io/cilium/cilium-ci:latest`.
+pub(crate) fn version_of(image: &str, labels: &BTreeMap<String, String>) -> Option<String> {
     let name = image.split('@').next().unwrap_or(image);
-    let tag = name.rsplit('/').next()?.split_once(':')?.1;
-    Some(tag.to_owned())
+    let tag = name.rsplit('/').next()?.split_once(':').map(|(_, tag)| tag);
+    let chart = labels.get("helm.sh/chart").and_then(|chart| chart.strip_prefix("cilium-"));
+    let is_version = |text: &&str| Version::parse(text).is_ok();
+    tag.filter(is_version).or(chart.filter(is_version)).or(tag).map(str::to_owned)
 }
 
 fn is_ready(pod: &Pod) -> bool {
@@ -292,6 +301,17 @@ mod tests {
         assert_eq!(names, ["kind-control-plane", "kind-worker", "kind-worker2", "kind-worker10"]);
         assert!(nodes[0].control_plane && !nodes[1].control_plane && !nodes[0].ready);
         assert_eq!(nodes[0].pod_cidr, "10.244.0.0/24");
+    }
+
+    #[test]
+    fn the_version_is_that_of_the_image_or_of_the_chart() {
+        let of = |image: &str, chart: &str| version_of(image, &[("helm.sh/chart".to_owned(), chart.to_owned())].into());
+        assert_eq!(of("quay.io/cilium/cilium:v1.17.1@sha256:8969", "cilium-1.16.0").as_deref(), Some("v1.17.1"));
+        assert_eq!(of("reg:5000/cilium/cilium:v1.20.0-rc.1", "").as_deref(), Some("v1.20.0-rc.1"));
+        assert_eq!(of("quay.io/cilium/cilium-ci:latest", "cilium-1.20.0-dev").as_deref(), Some("1.20.0-dev"));
+        assert_eq!(of("reg:5000/cilium/cilium", "cilium-1.19.2").as_deref(), Some("1.19.2"));
+        assert_eq!(of("reg:5000/cilium/cilium:mine", "tetragon-1.1.0").as_deref(), Some("mine"));
+        assert_eq!(of("reg:5000/cilium/cilium", ""), None);
     }
 
     #[tokio::test]

@@ -13,6 +13,7 @@ use plumb_core::probe::{Done, Link, Op};
 
 use super::ground::Ground;
 use super::{KindError, agents};
+use crate::cluster::facts::version_of;
 
 /// Limit for one answer of an agent while the cluster comes up and the machine is busy.
 const ANSWER: Duration = Duration::from_secs(30);
@@ -77,31 +78,14 @@ pub async fn node_of_pod(client: &kube::Client, namespace: &str, name: &str) -> 
     node.ok_or_else(|| KindError::Missing(format!("find the node of pod {namespace}/{name}: it was not scheduled yet")))
 }
 
-/// The version that the agents' image has.
+/// The version that the agents' image has, or the chart they were installed with.
 pub(super) async fn running_version(client: &kube::Client) -> Result<String, KindError> {
     let found = Api::<DaemonSet>::namespaced(client.clone(), "kube-system").get("cilium").await;
     let found = found.map_err(|error| api("read DaemonSet kube-system/cilium")(error.into()))?;
+    let labels = found.metadata.labels.unwrap_or_default();
     let pod = found.spec.and_then(|spec| spec.template.spec);
     let container = pod.into_iter().flat_map(|pod| pod.containers).find(|container| container.name == "cilium-agent");
     let image = container.and_then(|container| container.image).unwrap_or_default();
-    Ok(version_in(&image).unwrap_or("of an image without a version").to_owned())
-}
-
-/// `1.17.1` of `quay.io/cilium/cilium:v1.17.1@sha256:...`.
-fn version_in(image: &str) -> Option<&str> {
-    let tagged = image.split('@').next()?;
-    let (_, tag) = tagged.rsplit('/').next()?.split_once(':')?;
-    Some(tag.strip_prefix('v').unwrap_or(tag))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_version_is_that_of_the_image() {
-        assert_eq!(version_in("quay.io/cilium/cilium:v1.17.1@sha256:8969"), Some("1.17.1"));
-        assert_eq!(version_in("reg:5000/cilium/cilium:v1.20.0-rc.1"), Some("1.20.0-rc.1"));
-        assert_eq!(version_in("reg:5000/cilium/cilium"), None);
-    }
+    let version = version_of(&image, &labels).unwrap_or_else(|| "of an image without a version".into());
+    Ok(version.trim_start_matches('v').to_owned())
 }
