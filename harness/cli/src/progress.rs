@@ -66,6 +66,14 @@ impl Progress {
         });
     }
 
+    /// Writes a line to standard error without tearing the moving lines.
+    pub(crate) fn note(&self, text: &str) {
+        match &self.bars {
+            Some(bars) => bars.suspend(|| note(text)),
+            None => note(text),
+        }
+    }
+
     /// Writes a finished text to standard output without tearing the moving lines.
     pub(crate) fn say(&self, text: &str) {
         match &self.bars {

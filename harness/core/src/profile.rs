@@ -7,7 +7,7 @@ mod lint;
 pub(crate) use known::known;
 
 pub use in_place::{InPlace, fixed, in_place};
-pub use lint::{Action, Before, Finding, FlagSet, Object, Place, Severity, Topology, lint, lint_flags, tls_route_versions};
+pub use lint::{Action, Before, Finding, FlagSet, Object, Place, Severity, Topology, foreseen, lint, lint_flags, tls_route_versions};
 
 use std::collections::BTreeMap;
 use std::sync::OnceLock;

@@ -328,3 +328,40 @@ fn hint<'a>(given: &str, known: impl IntoIterator<Item = &'a str>, otherwise: &s
         None => format!("\nhint: {otherwise}"),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests")]
+    use plumb_core::profile::foreseen;
+
+    use super::*;
+
+    fn on_kind(cilium: Option<&str>) -> Vec<Plan> {
+        let library = Library::find(None).unwrap();
+        let found = plumb_core::capability::Capability::named("kind");
+        let ask = Ask { provider: "kind", seed: 1, found: found.as_ref(), cilium, ..Ask::default() };
+        let plans = library.names().unwrap().into_iter().map(|name| library.plan(&library.scenario(&name).unwrap(), &ask).unwrap());
+        plans.collect()
+    }
+
+    #[test]
+    fn nothing_is_known_to_be_wrong_with_what_the_scenarios_install() {
+        let plans = on_kind(None);
+        assert!(plans.len() > 10);
+        for plan in plans {
+            assert_eq!(foreseen(&plan), vec![], "{}", plan.trial);
+        }
+    }
+
+    /// Seen on a real cluster: the operator of 1.20 waited for definitions that 1.17 did without.
+    #[test]
+    fn definitions_that_another_version_of_cilium_waits_for_are_told_beforehand() {
+        let plans = on_kind(Some("1.20.0"));
+        let told = |name: &str| -> Vec<&str> {
+            let plan = plans.iter().find(|plan| plan.name == name).unwrap();
+            foreseen(plan).iter().map(|finding| finding.rule).collect()
+        };
+        assert_eq!(told("tls-terminate"), ["gateway-definitions-missing", "tls-route-version"]);
+        assert_eq!(told("l2-announce"), Vec::<&str>::new());
+    }
+}

@@ -157,6 +157,9 @@ fn one(plan: &Plan, choice: &Choice, stop: &Stop, progress: &Progress) -> anyhow
     }
     let sharing = choice.share.map_or(Sharing::Alone, |idle| Sharing::For(Duration::from_secs(idle)));
     let setup = Setup { cleanup: Cleanup::Close, given: choice.parts.given(), sharing };
+    for finding in plumb_core::profile::foreseen(plan) {
+        progress.note(&format!("{}: {finding}", plan.trial));
+    }
     let (listener, ended) = progress.trial(&plan.trial);
     let closed = suite::run_here(plan.clone(), &choice.out, &setup, stop, listener)?;
     drop(ended);

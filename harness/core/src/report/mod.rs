@@ -173,8 +173,14 @@ fn remarks(report: &Report<'_>) -> Vec<String> {
     if !plan.unmodelled.is_empty() {
         remarks.push(format!("values this provider does not model: {}", plan.unmodelled.join(", ")));
     }
+    remarks.extend(crate::profile::foreseen(plan).iter().map(known_beforehand));
     remarks.extend(report.verdict.remarks.iter().cloned());
     remarks
+}
+
+/// A finding of the flag lint in one line.
+fn known_beforehand(finding: &crate::profile::Finding) -> String {
+    format!("known beforehand ({} in {}): {}; cure: {}", finding.rule, finding.place, finding.happens, finding.cure)
 }
 
 fn word(outcome: Outcome) -> &'static str {

@@ -6,8 +6,9 @@ use plumb_core::verdict::{Outcome, Verdict, judge};
 
 use super::{file, text};
 
-/// The recordings, and what each says: the checks that are red with a part of the reason; every other check is green.
-const RUNS: [(&str, &[(&str, &str)]); 29] = [
+/// The recordings, and what each says: the checks that are red with a part of the reason, or unknown with one after `unknown: `; every
+/// other check is green.
+const RUNS: [(&str, &[(&str, &str)]); 32] = [
     ("kind-1.17.10/encrypt-matrix", &[]),
     // The same flows with `encryption.enabled=false`: every one crosses in the clear, but for the one within a node.
     (
@@ -91,6 +92,20 @@ const RUNS: [(&str, &[(&str, &str)]); 29] = [
     // The cut with 1.17.1, whose client-go gives the lease back within the renew deadline.
     ("kind-1.17.1/l2-api-cut", &[]),
     ("kind-1.20.0-dev/gateway-needs-address", &[]),
+    ("kind-1.20.0-dev/encrypt-matrix", &[]),
+    ("kind-1.20.0-dev/encrypt-pods-only-changed-in-place", &[]),
+    // A Service that is there before the policy and the pool gets its address, and nobody takes its lease until the Service is touched: a
+    // fault of that state of main, which the 1.16 and 1.17 releases above do not have.
+    (
+        "kind-1.20.0-dev/l2-announce",
+        &[
+            ("lease-held", "nobody holds the lease"),
+            ("serves", "timeout during connect"),
+            ("announced-once", "0 gratuitous ARP frames"),
+            ("holder-answers-on-net0", "nobody answers ARP on net0"),
+            ("nobody-answers-on-eth0", "unknown: no other ARP question was answered in this run"),
+        ],
+    ),
     // Adopted: a cluster that `plumb up` had made.
     ("kubeconfig-1.17.1/encrypt-matrix", &[]),
     ("kubeconfig-1.17.1/encrypt-leaving-pod", &[]),
@@ -125,10 +140,10 @@ fn every_run_is_judged_as_it_was() {
         };
         assert!(verdict.system.starts_with(&system), "{name}: {}", verdict.system);
         for check in &verdict.checks {
-            match red.iter().find(|(id, _)| *id == check.id) {
-                Some((_, because)) => assert!(check.outcome == Outcome::Fail && check.because.contains(because), "{name}: {check:#?}"),
-                None => assert_eq!(check.outcome, Outcome::Pass, "{name}: {check:#?}"),
-            }
+            let expected = red.iter().find(|(id, _)| *id == check.id).map_or((Outcome::Pass, ""), |(_, because)| {
+                because.strip_prefix("unknown: ").map_or((Outcome::Fail, *because), |because| (Outcome::Unknown, because))
+            });
+            assert!(check.outcome == expected.0 && check.because.contains(expected.1), "{name}: {check:#?}");
         }
     }
 }

@@ -8,6 +8,7 @@ mod cli;
 mod encryption;
 mod finding;
 mod flags;
+mod foreseen;
 mod gateways;
 mod lists;
 mod nodes;
@@ -17,6 +18,7 @@ mod values;
 
 pub use finding::{Finding, Place, Severity};
 pub use flags::{Action, Before, FlagSet, Topology};
+pub use foreseen::foreseen;
 pub use objects::Object;
 pub use routes::tls_route_versions;
 
