@@ -8,7 +8,7 @@ use super::{file, text};
 
 /// The recordings, and what each says: the checks that are red with a part of the reason, or unknown with one after `unknown: `; every
 /// other check is green.
-const RUNS: [(&str, &[(&str, &str)]); 32] = [
+const RUNS: [(&str, &[(&str, &str)]); 35] = [
     ("kind-1.17.10/encrypt-matrix", &[]),
     // The same flows with `encryption.enabled=false`: every one crosses in the clear, but for the one within a node.
     (
@@ -94,6 +94,13 @@ const RUNS: [(&str, &[(&str, &str)]); 32] = [
     ("kind-1.20.0-dev/gateway-needs-address", &[]),
     ("kind-1.20.0-dev/encrypt-matrix", &[]),
     ("kind-1.20.0-dev/encrypt-pods-only-changed-in-place", &[]),
+    ("kind-1.20.0-dev/weights-90-10", &[]),
+    ("kind-1.20.0-dev/tls-terminate", &[]),
+    // One listener's `certificateRefs` name another Secret, with a certificate of the same authority for the same host.
+    (
+        "kind-1.20.0-dev/tls-terminate-with-another-certificate",
+        &[("bookinfo-terminated", "served leaf is not that of `demo`: that of `other`")],
+    ),
     // A Service that is there before the policy and the pool gets its address, and nobody takes its lease until the Service is touched: a
     // fault of that state of main, which the 1.16 and 1.17 releases above do not have.
     (
