@@ -14,9 +14,11 @@ use std::time::Duration;
 
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use tokio::io::{AsyncBufReadExt, BufReader};
+use tokio::time::Instant;
 
 use super::lease::{self, Lease};
 use super::{KindError, shared};
+use crate::ledger::{Ledger, Line};
 use crate::process::Identity;
 use crate::{clock, ledger};
 
@@ -28,6 +30,13 @@ pub const LEASE: &str = "lease";
 pub const LEDGER: &str = "ledger.jsonl";
 /// The file that says which process keeps the cluster.
 pub const KEEPER: &str = "keeper";
+
+/// The file that says what could not be taken away, while that is so.
+const TROUBLE: &str = "trouble";
+
+/// How long it goes on with what cannot be taken away, and how soon it asks again: an engine that is busy or starts anew answers later.
+const PATIENCE: Duration = Duration::from_secs(60);
+const AGAIN: Duration = Duration::from_secs(2);
 
 /// How often it looks whether the cluster is still wanted. It bounds how late one is ended, nothing else.
 const EVERY: Duration = Duration::from_millis(500);
@@ -139,11 +148,15 @@ fn claims_mine(folder: &Path) -> bool {
 }
 
 async fn end(folder: &Path, lease: Lease) -> Result<(), ledger::LedgerError> {
-    let path = folder.join(LEDGER);
     shared::salvage_for_user(folder).await;
-    for resource in ledger::outstanding(&path)? {
-        let removed = tokio::task::spawn_blocking(move || ledger::remove(&resource)).await;
-        removed.unwrap_or_else(|panic| std::panic::resume_unwind(panic.into_panic()))?;
+    let until = Instant::now() + PATIENCE;
+    while let Some(error) = take_away(&folder.join(LEDGER)).await? {
+        // For whoever looks why something is still there: this process has nobody to tell.
+        let _ = fs::write(folder.join(TROUBLE), format!("{}\n", crate::cluster::chain(&error)));
+        if Instant::now() >= until {
+            return Err(error);
+        }
+        tokio::time::sleep(AGAIN).await;
     }
     // While the lease is held: whoever waits for it sees that its file is gone and makes another.
     let removed = fs::remove_dir_all(folder);
@@ -153,5 +166,45 @@ async fn end(folder: &Path, lease: Lease) -> Result<(), ledger::LedgerError> {
             Err(ledger::LedgerError::Io { operation: "remove", path: folder.to_owned(), source })
         }
         _ => Ok(()),
+    }
+}
+
+/// Takes away what a ledger claims, each whatever came of those before; one of those that could not be.
+async fn take_away(path: &Path) -> Result<Option<ledger::LedgerError>, ledger::LedgerError> {
+    let outstanding = ledger::outstanding(path)?;
+    let written = Ledger::reopen(path)?;
+    let removed = tokio::task::spawn_blocking(move || ledger::remove_all(outstanding)).await;
+    let mut left = None;
+    for (resource, outcome) in removed.unwrap_or_else(|panic| std::panic::resume_unwind(panic.into_panic())) {
+        match outcome {
+            Ok(()) => written.write(&Line::Gone(resource))?,
+            Err(error) => left = Some(error),
+        }
+    }
+    Ok(left)
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests")]
+    use super::*;
+    use crate::ledger::Resource;
+
+    /// A folder that is not one of ours cannot be taken away; what was made before it goes all the same, and the ledger says so.
+    #[tokio::test]
+    async fn what_cannot_be_taken_away_keeps_nothing_else() {
+        let place = tempfile::tempdir().unwrap();
+        let path = place.path().join(LEDGER);
+        let ledger = Ledger::create_at(&path, "run").unwrap();
+        let ours = ledger::runtime_folder().unwrap().join(format!("plumb-keeper-test-{}", std::process::id()));
+        let label = ledger::Label { run: "run".into(), owner: Identity::of(std::process::id() as i32).unwrap(), expires: None };
+        let stubborn = Resource::Folder { folder: "/dev/null/nothing".into() };
+        ledger.write(&Line::Making(Resource::Folder { folder: ours.clone() })).unwrap();
+        ledger::make_lab_folder(&ours, &label).unwrap();
+        ledger.write(&Line::Making(stubborn.clone())).unwrap();
+        let left = take_away(&path).await.unwrap();
+        assert!(left.is_some(), "a folder below a file was taken away");
+        assert!(!ours.exists());
+        assert_eq!(ledger::outstanding(&path).unwrap(), [stubborn]);
     }
 }
