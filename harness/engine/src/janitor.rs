@@ -11,12 +11,12 @@ use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, ChildStdout, Command, ExitCode, Stdio};
 use std::sync::{Mutex, OnceLock};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use nix::poll::PollTimeout;
 
 use crate::folder::RunFolder;
-use crate::ledger::{self, Ledger, LedgerError, Line, Resource};
+use crate::ledger::{self, Making, Resource};
 use crate::process::{Identity, PidFd, wait_any};
 use crate::{clock, provider, redact};
 
@@ -91,19 +91,8 @@ pub(crate) fn main(mut args: impl Iterator<Item = String>) -> ExitCode {
     let ledgers = collect(Identity { pid, start });
     ledgers.iter().for_each(|ledger| salvage(ledger));
     let outstanding: Vec<Resource> = ledgers.iter().flat_map(|ledger| ledger::outstanding(ledger).unwrap_or_default()).collect();
-    let late: Vec<Resource> = outstanding.iter().filter(|resource| resource.may_come_late()).cloned().collect();
-    let mut left = failed(ledger::remove_all(outstanding));
-    // What the owner had asked Docker or an API for when it died may come into being after it was looked for.
-    let began = Instant::now();
-    while !late.is_empty() && began.elapsed() < LATE {
-        std::thread::sleep(EVERY);
-        left = failed(ledger::remove_all(late.clone()));
-    }
-    if left > 0 { ExitCode::FAILURE } else { ExitCode::SUCCESS }
-}
-
-fn failed(removed: Vec<(Resource, Result<(), LedgerError>)>) -> usize {
-    removed.iter().filter(|(_, outcome)| outcome.is_err()).count()
+    let removed = ledger::remove_all_and_late(outstanding);
+    if removed.iter().any(|(_, outcome)| outcome.is_err()) { ExitCode::FAILURE } else { ExitCode::SUCCESS }
 }
 
 /// Puts what the labs of a ledger can still tell into the run folder beside it, which nobody else writes any longer.
@@ -125,12 +114,8 @@ fn end_expired(ledgers: Vec<PathBuf>) -> Vec<PathBuf> {
     let (over, rest): (Vec<PathBuf>, Vec<PathBuf>) = ledgers.into_iter().partition(expired);
     for ledger in over {
         salvage(&ledger);
-        for (resource, removed) in ledger::remove_all(ledger::outstanding(&ledger).unwrap_or_default()) {
-            if removed.is_ok() {
-                // What is written twice, by a keeper that wakes up, says the same.
-                let _ = Ledger::reopen(&ledger).and_then(|written| written.write(&Line::Gone(resource)));
-            }
-        }
+        // What is written twice, by a keeper that wakes up, says the same.
+        let _ = ledger::take_away(&ledger, Making::Done);
     }
     rest
 }
@@ -139,10 +124,6 @@ fn end_expired(ledgers: Vec<PathBuf>) -> Vec<PathBuf> {
 const GRACE_S: i64 = 120;
 /// How often expiries are looked at while there are any.
 const LOOK: Duration = Duration::from_secs(20);
-
-/// How long Docker may take to make what it was asked for by somebody who is gone, and how often that is looked for.
-const LATE: Duration = Duration::from_secs(4);
-const EVERY: Duration = Duration::from_millis(500);
 
 /// Takes ledgers until the owner has ended.
 fn collect(owner: Identity) -> Vec<PathBuf> {

@@ -11,15 +11,15 @@ use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 use std::time::Duration;
 
-use nix::poll::PollTimeout;
 use serde::{Deserialize, Serialize};
 
 use crate::cluster::ObjectId;
 use crate::docker::{self, DockerError};
-use crate::process::{Identity, PidFd};
-use crate::provider::kind::layers;
+use crate::process::Identity;
 use crate::provider::kubeconfig::access::Access;
-use crate::provider::kubeconfig::sweep as adopted;
+
+mod removal;
+pub use removal::{Making, remove, remove_all, remove_all_and_late, take_away};
 
 /// Version of the ledger format.
 pub const LEDGER: u32 = 1;
@@ -252,102 +252,6 @@ pub fn expiry(path: &Path) -> Option<i64> {
         Ok(Line::Expires { at_s }) => Some(at_s),
         _ => None,
     })
-}
-
-/// Takes a resource away, whatever state it is in.
-///
-/// # Errors
-/// When something of it is still there afterwards.
-pub fn remove(resource: &Resource) -> Result<(), LedgerError> {
-    match resource {
-        Resource::RefnetLab { folder } => remove_refnet_lab(folder),
-        Resource::Folder { folder } => remove_folder(folder),
-        Resource::DockerNetwork { name } => Ok(docker::blocking(async |engine| engine.remove_network(name).await)?),
-        Resource::DockerContainer { name } => Ok(docker::blocking(async |engine| engine.remove_container(name).await)?),
-        Resource::DockerImage { reference } => Ok(docker::blocking(async |engine| engine.remove_image(reference).await)?),
-        Resource::KindCluster { name, network } => Ok(docker::blocking(async |engine| engine.remove_kind_cluster(name, network).await)?),
-        Resource::NodeStores { volume, cluster, image } => {
-            Ok(docker::blocking(async |engine| layers::remove_copies(&engine, volume, cluster, image).await)?)
-        }
-        Resource::ClusterObject { access, run, object } => {
-            let left = adopted::remove(access, run, std::slice::from_ref(object));
-            left.into_iter().next().map_or(Ok(()), |left| Err(still_there(left)))
-        }
-    }
-}
-
-/// Takes resources away, each whatever came of those before; objects of one cluster go together, because their ends take time.
-pub fn remove_all(resources: Vec<Resource>) -> Vec<(Resource, Result<(), LedgerError>)> {
-    let mut clusters: Vec<((Access, String), Vec<ObjectId>)> = Vec::new();
-    let mut done = Vec::new();
-    for resource in resources {
-        match resource {
-            Resource::ClusterObject { access, run, object } => {
-                let cluster = (access, run);
-                match clusters.iter_mut().find(|(known, _)| *known == cluster) {
-                    Some((_, objects)) => objects.push(object),
-                    None => clusters.push((cluster, vec![object])),
-                }
-            }
-            other => {
-                let removed = remove(&other);
-                done.push((other, removed));
-            }
-        }
-    }
-    for ((access, run), objects) in clusters {
-        let mut left = adopted::remove(&access, &run, &objects);
-        done.extend(objects.into_iter().map(|object| {
-            let at = left.iter().position(|(one, _)| *one == object);
-            let outcome = at.map_or(Ok(()), |at| Err(still_there(left.swap_remove(at))));
-            (Resource::ClusterObject { access: access.clone(), run: run.clone(), object }, outcome)
-        }));
-    }
-    done
-}
-
-fn still_there((object, message): (ObjectId, String)) -> LedgerError {
-    LedgerError::Cluster { object: object.to_string(), message }
-}
-
-fn remove_refnet_lab(folder: &Path) -> Result<(), LedgerError> {
-    let failed = |operation, source| LedgerError::Io { operation, path: folder.to_owned(), source };
-    for process in processes_of(folder) {
-        let Ok(handle) = PidFd::open(process) else { continue };
-        handle.kill().map_err(|source| failed("end the processes of", source))?;
-        let ended = handle.wait(PollTimeout::from(5_000u16)).map_err(|source| failed("wait for the processes of", source))?;
-        if !ended {
-            return Err(failed("end the processes of", io::Error::from(io::ErrorKind::TimedOut)));
-        }
-    }
-    remove_folder(folder)
-}
-
-fn remove_folder(folder: &Path) -> Result<(), LedgerError> {
-    match fs::remove_dir_all(folder) {
-        Err(source) if source.kind() != io::ErrorKind::NotFound => {
-            Err(LedgerError::Io { operation: "remove", path: folder.to_owned(), source })
-        }
-        _ => Ok(()),
-    }
-}
-
-/// Processes that serve a lab: those with its folder as an argument. The supervisor comes first; with it the kernel ends the rest.
-fn processes_of(folder: &Path) -> Vec<Identity> {
-    let Ok(entries) = fs::read_dir("/proc") else { return Vec::new() };
-    let own = std::process::id() as i32;
-    let mut found: Vec<Identity> = entries
-        .filter_map(|entry| entry.ok()?.file_name().to_str()?.parse::<i32>().ok())
-        .filter(|pid| *pid != own)
-        .filter(|pid| {
-            let command = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
-            let mut words = command.split(|byte| *byte == 0).skip(1);
-            words.next().is_some_and(|verb| verb.starts_with(b"__ref")) && words.next() == Some(folder.as_os_str().as_encoded_bytes())
-        })
-        .filter_map(Identity::of)
-        .collect();
-    found.sort_by_key(|process| process.start);
-    found
 }
 
 /// Where labs live: `$XDG_RUNTIME_DIR/plumbline`, else `/tmp/plumbline-<uid>`; mode 0700 and our own.

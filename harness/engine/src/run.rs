@@ -18,7 +18,7 @@ use tokio_util::sync::CancellationToken;
 use crate::certs::{AuthoritySecret, Certs};
 use crate::cluster::{Cluster, Watched, collect, manifest};
 use crate::folder::{FolderError, RunFolder};
-use crate::ledger::{Ledger, LedgerError, Line, Resource};
+use crate::ledger::{Ledger, LedgerError, Line, Making, Resource};
 use crate::parts::Given;
 use crate::provider::kind::Sharing;
 use crate::provider::{Lab, ProviderError};
@@ -256,16 +256,12 @@ async fn salvage(recorder: &Arc<Recorder>, ledger: &Ledger) {
     }
 }
 
-/// Takes away what a lab that never came up has left.
+/// Takes away what a lab that never came up has left, and what is made of it still.
 fn clean_up(ledger: &Ledger, fail: &dyn Fn(Trouble)) {
-    let left = match crate::ledger::outstanding(ledger.path()) {
-        Ok(left) => left,
-        Err(error) => return fail(ProviderError::from(error).trouble("take away what was made")),
-    };
-    for (resource, removed) in crate::ledger::remove_all(left) {
-        if let Err(error) = removed.and_then(|()| ledger.write(&Line::Gone(resource))) {
-            fail(ProviderError::from(error).trouble("take away what was made"));
-        }
+    let trouble = |error: LedgerError| fail(ProviderError::from(error).trouble("take away what was made"));
+    match crate::ledger::take_away(ledger.path(), Making::CutShort) {
+        Ok(left) => left.into_iter().for_each(|(_, error)| trouble(error)),
+        Err(error) => trouble(error),
     }
 }
 

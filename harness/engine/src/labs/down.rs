@@ -7,7 +7,7 @@ use nix::poll::PollTimeout;
 use nix::sys::signal::Signal;
 
 use super::{LabsError, Record, State};
-use crate::ledger::{self, Ledger, Line, Resource};
+use crate::ledger::{self, Making, Resource};
 use crate::process::PidFd;
 use crate::run::keep::{self, Ended};
 use crate::{provider, redact};
@@ -138,16 +138,14 @@ fn salvage(run: &Path) -> Vec<String> {
 
 /// Takes away what a ledger still claims; what is left.
 fn take_away(path: &Path, troubles: &mut Vec<String>) -> Vec<Resource> {
-    let mut left = Vec::new();
-    for resource in outstanding(path) {
-        let removed = ledger::remove(&resource);
-        match removed.and_then(|()| Ledger::reopen(path)?.write(&Line::Gone(resource.clone()))) {
-            Ok(()) => {}
-            Err(error) => {
-                troubles.push(error.to_string());
-                left.push(resource);
-            }
+    match ledger::take_away(path, Making::CutShort) {
+        Ok(left) => {
+            troubles.extend(left.iter().map(|(_, error)| error.to_string()));
+            left.into_iter().map(|(resource, _)| resource).collect()
+        }
+        Err(error) => {
+            troubles.push(error.to_string());
+            outstanding(path)
         }
     }
-    left
 }

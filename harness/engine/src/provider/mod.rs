@@ -16,7 +16,7 @@ use plumb_core::evidence::{LabFacts, Trouble, Whose};
 use plumb_core::plan::Plan;
 use plumb_core::scenario::model::{ApiAction, NodeAction};
 
-use crate::ledger::Ledger;
+use crate::ledger::{self, Ledger, LedgerError, Making};
 use crate::parts::Given;
 use crate::recorder::Recorder;
 use crate::run::{Event, Listener, Setup};
@@ -171,6 +171,17 @@ pub fn mistakes(plan: &Plan, given: &Given) -> Vec<String> {
 /// What a provider can do.
 pub fn capability(provider: &str) -> Option<Capability> {
     Capability::named(provider)
+}
+
+/// Takes away everything a ledger claims, each whatever came of those before, and says so in it.
+///
+/// # Errors
+/// Something of it is still there: the first of it.
+pub(crate) async fn take_away(ledger: &std::path::Path, making: Making) -> Result<(), LedgerError> {
+    let ledger = ledger.to_owned();
+    let removing = tokio::task::spawn_blocking(move || ledger::take_away(&ledger, making)).await;
+    let left = removing.unwrap_or_else(|panic| std::panic::resume_unwind(panic.into_panic()))?;
+    left.into_iter().next().map_or(Ok(()), |(_, error)| Err(error))
 }
 
 /// What can still be read of a lab that a ledger claims and nobody holds, by name: before it is taken away.

@@ -18,6 +18,7 @@ pub(crate) const TRIALS: &[Named] = &[("a_shared_cluster_goes_when_its_maker_or_
 
 async fn three_ends() -> Result<(), String> {
     maker_died().await?;
+    maker_died_while_docker_worked().await?;
     user_died().await?;
     handed_back().await?;
     starter_gave_up().await
@@ -36,6 +37,13 @@ struct Kept {
 impl Kept {
     /// Made by a maker who holds the lease.
     async fn make(idle: Duration) -> (Kept, Lease) {
+        let (kept, lease, claim) = Kept::claimed(idle).await;
+        kept.engine.make_network(&kept.name, Egress::None, &claim).await.unwrap();
+        (kept, lease)
+    }
+
+    /// Its maker holds the lease and has asked for the network, which is not there yet.
+    async fn claimed(idle: Duration) -> (Kept, Lease, Claim) {
         let name = fresh_name();
         let folder = ledger::runtime_folder().unwrap().join(keeper::PLACE).join(&name);
         std::fs::create_dir_all(&folder).unwrap();
@@ -45,8 +53,7 @@ impl Kept {
         let claim = Claim { run: name.clone(), owner: keeper.identity(), expires: None };
         ledger.write(&Line::Making(Resource::DockerNetwork { name: name.clone() })).unwrap();
         let engine = Engine::connect().await.unwrap();
-        engine.make_network(&name, Egress::None, &claim).await.unwrap();
-        (Kept { engine, folder, name }, lease)
+        (Kept { engine, folder, name }, lease, claim)
     }
 
     /// As `cluster.json` says of a cluster that is ready.
@@ -86,6 +93,15 @@ async fn maker_died() -> Result<(), String> {
     tokio::time::sleep(Duration::from_secs(2)).await;
     ensure(kept.is_there().await, || "it went while its maker held it".into())?;
     drop(lease);
+    kept.is_gone().await
+}
+
+/// Docker ends what the maker had asked for when the keeper has looked for it once.
+async fn maker_died_while_docker_worked() -> Result<(), String> {
+    let (kept, lease, claim) = Kept::claimed(Duration::from_secs(3600)).await;
+    drop(lease);
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    kept.engine.make_network(&kept.name, Egress::None, &claim).await.unwrap();
     kept.is_gone().await
 }
 

@@ -7,8 +7,10 @@ use std::process::{Command, ExitCode, Stdio};
 use std::time::{Duration, Instant};
 
 use plumb_core::statistics::SplitMix;
+use plumb_engine::docker::Engine;
 use plumb_engine::docker::{self, Claim, Egress};
-use plumb_engine::ledger::{self, SweepOutcome};
+use plumb_engine::folder::RunFolder;
+use plumb_engine::ledger::{self, Ledger, Line, Making, Resource, SweepOutcome};
 use plumb_engine::process::Identity;
 
 use crate::{Laid, Named, ensure, fresh_name, run};
@@ -17,6 +19,7 @@ pub(crate) const TRIALS: &[Named] = &[
     ("an_owner_killed_at_any_moment_leaves_no_container_network_or_image", killed_at_any_moment),
     ("sweep_takes_what_a_dead_owner_left_and_leaves_what_is_in_use", swept),
     ("everything_that_is_made_carries_our_labels", || run(labelled())),
+    ("what_docker_makes_after_its_maker_was_stopped_is_taken_away", || run(made_late())),
 ];
 
 /// How often an owner is killed, each time at another moment.
@@ -128,4 +131,26 @@ async fn labelled() -> Result<(), String> {
     let claimed = lab.engine().claimed().await.map_err(|error| error.to_string())?;
     let ours: Vec<_> = claimed.iter().filter(|(_, claim)| claim.run == lab.ground.name()).collect();
     ensure(ours.len() == 4 && ours.iter().all(|(_, claim)| claim.owner == Identity::own()), || format!("{ours:?}"))
+}
+
+/// How long after it was looked for Docker ends what it was asked for.
+const LATE: Duration = Duration::from_millis(1500);
+
+/// The network stands for what Docker was asked for by a maker that waits no longer: it is not there when it is looked for first.
+async fn made_late() -> Result<(), String> {
+    let out = tempfile::tempdir().unwrap();
+    let ledger = Ledger::create(&RunFolder::create(out.path()).unwrap()).unwrap();
+    let name = fresh_name();
+    ledger.write(&Line::Making(Resource::DockerNetwork { name: name.clone() })).unwrap();
+    let path = ledger.path().to_owned();
+    let taking = tokio::task::spawn_blocking(move || ledger::take_away(&path, Making::CutShort));
+    tokio::time::sleep(LATE).await;
+    let engine = Engine::connect().await.unwrap();
+    let network = engine.make_network(&name, Egress::None, &Claim::own(&name)).await;
+    let left = taking.await.unwrap().map_err(|error| error.to_string())?;
+    let stays = engine.claimed_networks().await.unwrap().into_iter().any(|(other, _)| other == name);
+    engine.remove_network(&name).await.unwrap();
+    ensure(network.is_ok(), || format!("the network was not made: {network:?}"))?;
+    ensure(left.is_empty() && !stays, || format!("network {name} is still there, and {left:?}"))?;
+    ensure(ledger::outstanding(ledger.path()).unwrap().is_empty(), || "the ledger still claims it".into())
 }

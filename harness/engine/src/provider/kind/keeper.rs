@@ -18,8 +18,8 @@ use tokio::time::Instant;
 
 use super::lease::{self, Lease};
 use super::{KindError, shared};
-use crate::ledger::{Ledger, Line};
 use crate::process::Identity;
+use crate::provider::take_away;
 use crate::{clock, ledger};
 
 /// Folder of the shared clusters within the runtime folder.
@@ -150,7 +150,10 @@ fn claims_mine(folder: &Path) -> bool {
 async fn end(folder: &Path, lease: Lease) -> Result<(), ledger::LedgerError> {
     shared::salvage_for_user(folder).await;
     let until = Instant::now() + PATIENCE;
-    while let Some(error) = take_away(&folder.join(LEDGER)).await? {
+    // A maker that died at once had claimed nothing yet.
+    while folder.join(LEDGER).exists()
+        && let Err(error) = take_away(&folder.join(LEDGER), shared::making(folder)).await
+    {
         // For whoever looks why something is still there: this process has nobody to tell.
         let _ = fs::write(folder.join(TROUBLE), format!("{}\n", crate::cluster::chain(&error)));
         if Instant::now() >= until {
@@ -166,45 +169,5 @@ async fn end(folder: &Path, lease: Lease) -> Result<(), ledger::LedgerError> {
             Err(ledger::LedgerError::Io { operation: "remove", path: folder.to_owned(), source })
         }
         _ => Ok(()),
-    }
-}
-
-/// Takes away what a ledger claims, each whatever came of those before; one of those that could not be.
-async fn take_away(path: &Path) -> Result<Option<ledger::LedgerError>, ledger::LedgerError> {
-    let outstanding = ledger::outstanding(path)?;
-    let written = Ledger::reopen(path)?;
-    let removed = tokio::task::spawn_blocking(move || ledger::remove_all(outstanding)).await;
-    let mut left = None;
-    for (resource, outcome) in removed.unwrap_or_else(|panic| std::panic::resume_unwind(panic.into_panic())) {
-        match outcome {
-            Ok(()) => written.write(&Line::Gone(resource))?,
-            Err(error) => left = Some(error),
-        }
-    }
-    Ok(left)
-}
-
-#[cfg(test)]
-mod tests {
-    #![allow(clippy::unwrap_used, reason = "tests")]
-    use super::*;
-    use crate::ledger::Resource;
-
-    /// A folder that is not one of ours cannot be taken away; what was made before it goes all the same, and the ledger says so.
-    #[tokio::test]
-    async fn what_cannot_be_taken_away_keeps_nothing_else() {
-        let place = tempfile::tempdir().unwrap();
-        let path = place.path().join(LEDGER);
-        let ledger = Ledger::create_at(&path, "run").unwrap();
-        let ours = ledger::runtime_folder().unwrap().join(format!("plumb-keeper-test-{}", std::process::id()));
-        let label = ledger::Label { run: "run".into(), owner: Identity::of(std::process::id() as i32).unwrap(), expires: None };
-        let stubborn = Resource::Folder { folder: "/dev/null/nothing".into() };
-        ledger.write(&Line::Making(Resource::Folder { folder: ours.clone() })).unwrap();
-        ledger::make_lab_folder(&ours, &label).unwrap();
-        ledger.write(&Line::Making(stubborn.clone())).unwrap();
-        let left = take_away(&path).await.unwrap();
-        assert!(left.is_some(), "a folder below a file was taken away");
-        assert!(!ours.exists());
-        assert_eq!(ledger::outstanding(&path).unwrap(), [stubborn]);
     }
 }

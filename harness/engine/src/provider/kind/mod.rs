@@ -35,7 +35,7 @@ use crate::cilium::definitions::{self, DefinitionsError};
 use crate::cilium::{Chart, CiliumError, Installation};
 use crate::clock;
 use crate::docker::{Claim, DockerError, Engine};
-use crate::ledger::{self, Ledger, LedgerError, Line, Resource};
+use crate::ledger::{self, Ledger, Making, Resource};
 use crate::parts::Given;
 use crate::recorder::Recorder;
 use crate::run::{Listener, Setup};
@@ -285,7 +285,7 @@ impl KindLab {
 
     pub(super) async fn close(self, ledger: &Ledger) -> Result<(), ProviderError> {
         match self.right {
-            Right::Own { .. } => Ok(take_away(ledger).await?),
+            Right::Own { .. } => Ok(super::take_away(ledger.path(), Making::Done).await?),
             Right::Shared(held) => Ok(held.release(&self.made).await?),
         }
     }
@@ -299,17 +299,6 @@ pub fn mistakes(plan: &Plan, given: &Given) -> Vec<String> {
     let images = given.images.iter().filter_map(|folder| images::archives(folder).err()).map(|error| error.to_string());
     let definitions = spec.gateway_api.iter().flat_map(|api| definitions::mistakes(&definitions::Source::of(given, api), &api.crds));
     charts.chain(images).chain(definitions.map(|error| error.to_string())).collect()
-}
-
-/// Takes away everything a ledger claims, the newest first, and says so in it.
-async fn take_away(ledger: &Ledger) -> Result<(), LedgerError> {
-    for resource in ledger::outstanding(ledger.path())? {
-        let taken = resource.clone();
-        let removed = tokio::task::spawn_blocking(move || ledger::remove(&taken)).await;
-        removed.unwrap_or_else(|panic| std::panic::resume_unwind(panic.into_panic()))?;
-        ledger.write(&Line::Gone(resource))?;
-    }
-    Ok(())
 }
 
 /// What can still be read of clusters that a ledger claims and nobody holds any longer: before they are taken away.

@@ -19,12 +19,12 @@ use super::cluster::{self, Spec};
 use super::keeper::{self, Keeper};
 use super::lease::{self, Lease};
 use super::made::{Made, Record};
-use super::{KindError, clean, salvage, take_away};
+use super::{KindError, clean, salvage};
 use crate::docker::{Claim, Engine};
 use crate::folder::RunFolder;
-use crate::ledger::{self, Ledger};
+use crate::ledger::{self, Ledger, Making};
 use crate::parts::Given;
-use crate::provider::told;
+use crate::provider::{take_away, told};
 use crate::recorder::Recorder;
 use crate::run::Listener;
 use crate::{clock, redact};
@@ -212,6 +212,11 @@ pub(crate) fn read_use(folder: &Path) -> Option<Use> {
     serde_json::from_slice(&fs::read(folder.join("use.json")).ok()?).ok()
 }
 
+/// Whether the cluster in a folder was made to its end.
+pub(super) fn making(folder: &Path) -> Making {
+    if read_state(folder).is_some() { Making::Done } else { Making::CutShort }
+}
+
 /// Puts what a cluster can still tell into the folder of the run that died with it.
 pub(super) async fn salvage_for_user(folder: &Path) {
     let Some(user) = read_use(folder) else { return };
@@ -231,7 +236,8 @@ async fn usable(folder: &Path, given: &Given) -> Option<Made> {
 /// Takes the cluster in a folder away, whatever there is of it; the folder stays for the next.
 async fn end(folder: &Path) -> Result<(), KindError> {
     if folder.join(keeper::LEDGER).exists() {
-        take_away(&reopen(folder)?).await.map_err(super::ground::GroundError::from)?;
+        let taken = take_away(&folder.join(keeper::LEDGER), making(folder)).await;
+        taken.map_err(super::ground::GroundError::from)?;
     }
     for name in [keeper::LEDGER, keeper::KEEPER, "cluster.json", "use.json"] {
         remove(&folder.join(name))?;

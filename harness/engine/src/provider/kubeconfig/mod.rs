@@ -27,7 +27,7 @@ use crate::cluster::collect::{self, Namespaces};
 use crate::cluster::facts::{self, Facts};
 use crate::cluster::{ApiError, Claim, Cluster, Manifest, ObjectId};
 use crate::folder::RunFolder;
-use crate::ledger::{self, Ledger, LedgerError, Line, Resource};
+use crate::ledger::{self, Ledger, LedgerError, Line, Making, Resource};
 use crate::parts::Given;
 use crate::run::{Listener, Setup};
 use crate::session::Session;
@@ -206,7 +206,7 @@ impl KubeconfigLab {
     }
 
     pub(super) async fn close(self, ledger: &Ledger) -> Result<(), ProviderError> {
-        Ok(take_away(ledger).await?)
+        Ok(super::take_away(ledger.path(), Making::Done).await?)
     }
 }
 
@@ -308,19 +308,4 @@ pub(super) async fn salvage(ledger: &std::path::Path) -> BTreeMap<String, String
     let objects = serde_json::to_string_pretty(&objects.by_kind).unwrap_or_default();
     texts.insert("objects".to_owned(), objects);
     texts
-}
-
-/// Takes away everything a ledger claims and says so in it.
-async fn take_away(ledger: &Ledger) -> Result<(), LedgerError> {
-    let outstanding = ledger::outstanding(ledger.path())?;
-    let removing = tokio::task::spawn_blocking(move || ledger::remove_all(outstanding)).await;
-    let removed = removing.unwrap_or_else(|panic| std::panic::resume_unwind(panic.into_panic()));
-    let mut failed = None;
-    for (resource, outcome) in removed {
-        match outcome {
-            Ok(()) => ledger.write(&Line::Gone(resource))?,
-            Err(error) => failed = failed.or(Some(error)),
-        }
-    }
-    failed.map_or(Ok(()), Err)
 }
