@@ -319,6 +319,7 @@ pub const FAULTS: &[&str] = &[
     "arp-wrong-interface",
     "arp-link-loss-releases",
     "agent-restart-drops-address",
+    "agent-restart-stops-traffic",
     "agent-restart-keeps-stale",
     "api-loss-stops-traffic",
     "api-loss-freezes-routes",

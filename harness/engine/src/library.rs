@@ -70,7 +70,7 @@ pub enum LibraryError {
         source: std::io::Error,
     },
     /// A file is not what it should be: every mistake in it.
-    #[error("{0}")]
+    #[error("understand a file:\n{0}")]
     Mistakes(Box<Mistakes>),
     /// The trial cannot be planned.
     #[error(transparent)]

@@ -93,6 +93,7 @@ faults! {
     ArpLinkLossReleases "arp-link-loss-releases" L2 "The holder lets its lease go when the announced interface loses its link, so that another node announces.";
     AgentRestartDropsAddress "agent-restart-drops-address" L2 "An agent that was killed and started again renews its leases and answers for none of them.";
     AgentRestartKeepsStale "agent-restart-keeps-stale" L2 "An agent that was killed and started again answers for addresses whose lease another node has by now (seen on real Cilium 1.17, fixed by e6ff2e7e2b).";
+    AgentRestartStopsTraffic "agent-restart-stops-traffic" L2 "What a node forwards depends on its agent: for three seconds after one was killed, Services and Gateway do not answer there.";
     ApiLossStopsTraffic "api-loss-stops-traffic" Gateway "What a node forwards depends on the API: while the API does not answer, Gateway and Services do not either.";
     ApiLossFreezesRoutes "api-loss-freezes-routes" Gateway "Once the API was away a node's Gateway goes on with the routes it knew before.";
 }

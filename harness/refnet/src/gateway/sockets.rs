@@ -102,7 +102,7 @@ impl Acceptor {
 
     async fn serve(self, stream: TcpStream, peer: SocketAddr) {
         let Ok(local) = stream.local_addr() else { return };
-        if crate::node::api_watch::refuses() {
+        if crate::node::refuses() {
             return;
         }
         if stream.set_nodelay(true).is_err() {

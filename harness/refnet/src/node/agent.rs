@@ -6,6 +6,7 @@
 use std::path::Path;
 use std::process::{ExitCode, ExitStatus, Stdio};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use tokio::process::{Child, Command};
@@ -17,6 +18,16 @@ use crate::fault::Fault;
 
 /// The name of its process.
 pub const PROCESS: &str = "refnet-agent";
+
+/// For how long a node forwards nothing after its agent was killed, under the fault that is named after it.
+const DEAF: Duration = Duration::from_secs(3);
+
+static DEAF_NOW: AtomicBool = AtomicBool::new(false);
+
+/// Whether traffic is refused because the node's agent was killed just now.
+pub(super) fn refuses() -> bool {
+    DEAF_NOW.load(Ordering::Relaxed)
+}
 
 /// How long it may take to give its leases back.
 const FAREWELL: Duration = Duration::from_secs(3);
@@ -47,6 +58,13 @@ pub(super) async fn keep(node: &Node, cancel: &CancellationToken) -> Result<(), 
         };
         if ended.code().is_some() {
             return Err(AgentError::Ended(ended));
+        }
+        if node.context.faults.has(Fault::AgentRestartStopsTraffic) {
+            DEAF_NOW.store(true, Ordering::Relaxed);
+            tokio::spawn(async {
+                tokio::time::sleep(DEAF).await;
+                DEAF_NOW.store(false, Ordering::Relaxed);
+            });
         }
         log(&format!("the agent was ended by a signal ({ended}) and is started again"));
     }

@@ -17,7 +17,7 @@ static LOST: AtomicBool = AtomicBool::new(false);
 static STALE: AtomicBool = AtomicBool::new(false);
 
 /// Whether traffic is refused because the API does not answer.
-pub(crate) fn refuses() -> bool {
+pub(super) fn refuses() -> bool {
     LOST.load(Ordering::Relaxed)
 }
 

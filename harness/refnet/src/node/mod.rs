@@ -70,6 +70,11 @@ enum NodeError {
     },
 }
 
+/// Whether a fault keeps this node from answering for Services and Gateway.
+pub(crate) fn refuses() -> bool {
+    api_watch::refuses() || agent::refuses()
+}
+
 /// Everything the parts of a node share.
 pub(crate) struct Node {
     /// The whole lab's addresses.

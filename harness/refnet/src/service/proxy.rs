@@ -33,7 +33,7 @@ pub(super) async fn tcp(listener: TcpListener, endpoints: Endpoints, chance: Arc
     while let Some(accepted) = cancel.run_until_cancelled(listener.accept()).await {
         // A connection that died in the queue or a passing shortage of descriptors ends nothing.
         let Ok((client, _)) = accepted else { continue };
-        let endpoint = if crate::node::api_watch::refuses() { None } else { choose(&chance, &endpoints) };
+        let endpoint = if crate::node::refuses() { None } else { choose(&chance, &endpoints) };
         tokio::spawn(async move {
             // A broken connection is its two ends' affair: both see it end.
             let _ = forward(client, endpoint).await;
