@@ -22,8 +22,11 @@ use super::state::{Part, State};
 use super::{NAMESPACE, pods};
 use crate::redact;
 
-/// How many of its last lines are kept of a container that crashed, and how much of each.
-const LOG_LINES: i64 = 12;
+/// How many lines are read of a container that crashed, how many of the last are kept, how many grave ones before those, and how much of
+/// each.
+const LOG_READ: i64 = 400;
+const LOG_LINES: usize = 12;
+const LOG_GRAVE: usize = 6;
 const LOG_WIDTH: usize = 400;
 /// Reading a log may take so long: it is asked for when something is broken already.
 const LOG_LIMIT: Duration = Duration::from_secs(10);
@@ -215,16 +218,41 @@ async fn with_log(client: &Client, mut trouble: PodTrouble) -> PodTrouble {
     let api: Api<Pod> = Api::namespaced(client.clone(), NAMESPACE);
     for previous in [true, false] {
         let container = Some(trouble.container.clone());
-        let parameters = LogParams { container, previous, tail_lines: Some(LOG_LINES), ..LogParams::default() };
+        let parameters = LogParams { container, previous, tail_lines: Some(LOG_READ), ..LogParams::default() };
         let asked = tokio::time::timeout(LOG_LIMIT, api.logs(&trouble.pod, &parameters)).await;
         if let Ok(Ok(log)) = asked
             && !log.trim().is_empty()
         {
-            trouble.log = redact::text(&log).lines().map(|line| line.chars().take(LOG_WIDTH).collect()).collect();
+            trouble.log = last_words(&redact::text(&log));
             break;
         }
     }
     trouble
+}
+
+/// The last lines of a log, and before them the last grave ones: what made a program end is not what its other threads said meanwhile.
+fn last_words(log: &str) -> Vec<String> {
+    let lines: Vec<&str> = log.lines().collect();
+    let (before, last) = lines.split_at(lines.len().saturating_sub(LOG_LINES));
+    let grave: Vec<&str> = before.iter().rev().filter(|line| is_grave(line)).take(LOG_GRAVE).copied().collect();
+    let gap = (!grave.is_empty()).then_some("...");
+    let words = grave.into_iter().rev().chain(gap).chain(last.iter().copied());
+    words.map(|line| line.chars().take(LOG_WIDTH).collect()).collect()
+}
+
+/// As Cilium's logs mark it (logfmt of logrus and slog, and JSON), and the Go runtime itself.
+fn is_grave(line: &str) -> bool {
+    const MARKS: [&str; 8] = [
+        "level=fatal",
+        "level=error",
+        "level=panic",
+        "level=ERROR",
+        "\"level\":\"fatal\"",
+        "\"level\":\"error\"",
+        "panic: ",
+        "fatal error: ",
+    ];
+    MARKS.iter().any(|mark| line.contains(mark))
 }
 
 #[cfg(test)]

@@ -111,7 +111,7 @@ fn with_logs(server: &ApiServer, previous: &'static str, now: &'static str) -> C
                 return server.service().oneshot(request).await;
             }
             let query = request.uri().query().unwrap_or_default();
-            assert!(query.contains("container=cilium-agent") && query.contains("tailLines=12"), "{query}");
+            assert!(query.contains("container=cilium-agent") && query.contains("tailLines=400"), "{query}");
             let text = if query.contains("previous=true") { previous } else { now };
             Ok(http::Response::new(http_body_util::Full::new(bytes::Bytes::from(text)).boxed_unsync()))
         }
@@ -132,6 +132,24 @@ async fn the_last_words_are_those_of_the_run_that_ended_without_keys() {
     assert!(error.ends_with("the last it said:\nnow"), "{error}");
     let error = ready(&with_logs(&scene.server, "", ""), &expect(), LONG).await.unwrap_err().to_string();
     assert!(error.ends_with("the last it said: nothing"), "{error}");
+}
+
+#[test]
+fn the_last_words_begin_with_what_was_grave() {
+    let info = |n: usize| format!("level=info msg=\"regenerating {n}\"");
+    let said = |lines: &[String]| last_words(&lines.join("\n"));
+    let calm: Vec<String> = (0..40).map(info).collect();
+    assert_eq!(said(&calm), calm[28..]);
+    // 1.17.1 without bpftool: other threads went on for 20 lines.
+    let fatal = "level=fatal msg=\"could not run bpftool\"".to_owned();
+    let mut crashed = calm.clone();
+    crashed.insert(19, fatal.clone());
+    assert_eq!(said(&crashed)[..2], [fatal.clone(), "...".to_owned()]);
+    assert_eq!(said(&crashed)[2..], calm[28..]);
+    // What is among the last lines is not said twice.
+    let at_the_end = [calm.clone(), vec![fatal.clone()]].concat();
+    assert_eq!(said(&at_the_end), [calm[29..].to_vec(), vec![fatal]].concat());
+    assert!(said(&[]).is_empty());
 }
 
 #[tokio::test]
