@@ -10,6 +10,7 @@ mod encryption;
 mod gateway;
 mod golden;
 mod runs;
+mod upgrade;
 
 use std::path::PathBuf;
 
