@@ -127,6 +127,9 @@ pub(crate) struct Parts {
     /// Reference under which that cluster can pull the agent's image
     #[arg(long, value_name = "IMAGE")]
     agent_image: Option<String>,
+    /// Use this machine as the outside client of that cluster: it reaches the nodes and is none of them
+    #[arg(long)]
+    client_here: bool,
     /// Open no connection that leaves the machine; name the part that is missing
     #[arg(long)]
     offline: bool,
@@ -136,10 +139,10 @@ impl Parts {
     /// With what the environment names for the rest.
     pub(crate) fn given(&self) -> Given {
         let Parts { kind, cilium_cli, node_image, chart, images, crds, agent, values, .. } = self.clone();
-        let Parts { cilium_version, kubeconfig, context, agent_image, offline, .. } = self.clone();
+        let Parts { cilium_version, kubeconfig, context, agent_image, client_here, offline, .. } = self.clone();
         let reach = if offline { Reach::Offline } else { Reach::Online };
-        Given { kind, cilium_cli, node_image, chart, images, crds, agent, values, cilium_version, kubeconfig, context, agent_image, reach }
-            .or(Given::from_env())
+        let parts = Given { kind, cilium_cli, node_image, chart, images, crds, agent, values, cilium_version, ..Given::default() };
+        Given { kubeconfig, context, agent_image, client_here, reach, ..parts }.or(Given::from_env())
     }
 }
 

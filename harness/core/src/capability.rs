@@ -130,6 +130,13 @@ impl Capability {
         }
     }
 
+    /// The same with an outside client, where the user gives one.
+    #[must_use]
+    pub fn with_client(mut self) -> Capability {
+        self.vantages.insert("client");
+        self
+    }
+
     /// The same for a certain cluster. One that is a reference network has what a reference network has.
     #[must_use]
     pub fn adopting(self, running: Running) -> Capability {
@@ -176,7 +183,12 @@ impl Capability {
 
     /// Everything a scenario needs and this provider lacks, each as a reason to skip.
     pub fn lacks(&self, needs: &BTreeSet<Need>) -> Vec<String> {
-        needs.iter().filter(|need| !self.has(need)).map(|need| format!("{} has no {}", self.provider, need.words())).collect()
+        let option = |need: &Need| match (self.provider.as_str(), need) {
+            ("kubeconfig", Need::Vantage("client")) => " (--client-here makes this machine one)",
+            _ => "",
+        };
+        let lacking = needs.iter().filter(|need| !self.has(need));
+        lacking.map(|need| format!("{} has no {}{}", self.provider, need.words(), option(need))).collect()
     }
 
     fn has(&self, need: &Need) -> bool {

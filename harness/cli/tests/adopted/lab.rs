@@ -78,6 +78,16 @@ impl Lab {
         })
     }
 
+    /// Its folder.
+    pub(crate) fn lab_folder(&self) -> &Path {
+        self.handle.dir()
+    }
+
+    /// The kubeconfig for whoever is in its networks.
+    pub(crate) fn own_kubeconfig(&self) -> String {
+        self.handle.ready().kubeconfig.clone()
+    }
+
     pub(crate) fn out(&self) -> PathBuf {
         self.folder.path().join("runs")
     }

@@ -16,6 +16,10 @@ use plumb_engine::parts::Given;
 use plumb_engine::provider;
 use serde_json::json;
 
+/// First word of this program as whoever goes into a lab and runs another there.
+const INSIDE: &str = "__inside";
+/// A scenario that needs a client on the nodes' network and nothing else.
+const FROM_OUTSIDE: &str = "tls-terminate";
 /// The scenario that needs neither a client nor a second network.
 const SCENARIO: &str = "encrypt-pods-only";
 /// How long anything here may take on a busy machine.
@@ -24,6 +28,12 @@ const LIMIT: Duration = Duration::from_secs(120);
 fn main() -> ExitCode {
     if let Some(code) = plumb_engine::entry::dispatch() {
         return code;
+    }
+    let words: Vec<String> = std::env::args().skip(1).collect();
+    if let [verb, lab, vantage, program @ ..] = words.as_slice()
+        && verb == INSIDE
+    {
+        return inside(Path::new(lab), vantage, program);
     }
     let mut args = Arguments::from_args();
     args.test_threads.get_or_insert(2);
@@ -34,6 +44,8 @@ fn main() -> ExitCode {
         Trial::ignorable_test("an_owner_that_is_killed_leaves_no_object", || here(killed)),
         Trial::ignorable_test("a_name_that_is_taken_is_named_and_stays_its_owners", || here(taken)),
         Trial::ignorable_test("a_cluster_that_cannot_be_reached_is_named_with_its_cure", || here(unreachable)),
+        Trial::ignorable_test("a_machine_beside_the_cluster_is_its_outside_client", || here(outside)),
+        Trial::ignorable_test("a_machine_that_is_a_node_or_reaches_none_is_no_outside_client", || here(not_outside)),
         Trial::ignorable_test("sweep_looks_into_a_cluster_only_when_told_to", || here(swept)),
     ];
     libtest_mimic::run(&args, trials).exit_code()
@@ -141,7 +153,7 @@ fn skipped() {
     // It was made with node encryption.
     let lab = Lab::start("encrypt-matrix", None);
     run(&lab, SCENARIO).says(4, &["skipped kubeconfig::encrypt-pods-only", "encryption.nodeEncryption=false is not in force: it is true"]);
-    run(&lab, "weights-90-10").says(4, &["kubeconfig has no outside client"]);
+    run(&lab, "weights-90-10").says(4, &["kubeconfig has no outside client (--client-here makes this machine one)"]);
     run(&lab, "l2-failover").says(4, &["kubeconfig has no second network", "kubeconfig has no way to stop a node"]);
     let kubeconfig = lab.kubeconfig.to_str().unwrap();
     let asked = ["run", SCENARIO, "--provider", "kubeconfig"];
@@ -211,6 +223,69 @@ fn unreachable() {
     let authority = |text: &str| text.lines().find(|line| line.contains("certificate-authority-data")).unwrap().to_owned();
     std::fs::write(&other, text.replace(&authority(&text), &authority(&theirs))).unwrap();
     asked(other.to_str().unwrap(), &[]).says(2, &["reach the API at", "not by the authority of this kubeconfig"]);
+    assert_eq!(lab.left(), Vec::<String>::new());
+}
+
+/// Runs a program at a vantage point of a lab, to its end.
+fn inside(lab: &Path, vantage: &str, program: &[String]) -> ExitCode {
+    plumb_refnet::lab::door(lab, vantage).unwrap().enter().unwrap();
+    let status = Command::new(&program[0]).args(&program[1..]).status().unwrap();
+    ExitCode::from(status.code().and_then(|code| u8::try_from(code).ok()).unwrap_or(99))
+}
+
+/// `plumb run` of a scenario by a machine at a vantage point of the lab, which it also is the outside client of.
+fn run_at(lab: &Lab, vantage: &str, scenario: &str) -> Ended {
+    let (own, out) = (std::env::current_exe().unwrap(), lab.out());
+    let inside = ["--client-here".to_owned(), "--scenarios".to_owned(), scenarios()];
+    let mut words: Vec<String> = words(lab, scenario, &out).into_iter().map(str::to_owned).chain(inside).collect();
+    // The API's own address: the port of this machine is not there.
+    let at = words.iter().position(|word| word == "--kubeconfig").unwrap();
+    words[at + 1] = lab.own_kubeconfig();
+    let mut command = command(lab, &[]);
+    let plumb = env!("CARGO_BIN_EXE_plumb");
+    let mut program = Command::new(own);
+    program.arg(INSIDE).arg(lab.lab_folder()).arg(vantage).arg(plumb).args(words).stdin(Stdio::null());
+    for (name, value) in command.get_envs() {
+        match value {
+            Some(value) => program.env(name, value),
+            None => program.env_remove(name),
+        };
+    }
+    command = program;
+    let output = command.output().unwrap();
+    let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
+    Ended { code: output.status.code().unwrap_or(-1), out: text(output.stdout), err: text(output.stderr) }
+}
+
+fn scenarios() -> String {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../scenarios").canonicalize().unwrap().display().to_string()
+}
+
+fn outside() {
+    for (fault, code, says) in [(None, 0, "shown in"), (Some("cert-wrong"), 1, "FAIL    bookinfo-terminated")] {
+        let lab = Lab::start(FROM_OUTSIDE, fault);
+        let ended = run_at(&lab, "client", FROM_OUTSIDE);
+        ended.says(code, &["REFERENCE NETWORK, NOT CILIUM", says]);
+        assert_eq!(lab.left(), Vec::<String>::new());
+        // Of the machine only the link towards the nodes is told.
+        let evidence = std::fs::read_to_string(only_run(&lab).join("evidence.jsonl")).unwrap();
+        let facts = evidence.lines().find_map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap()["fact"].get("lab").cloned());
+        let links = facts.unwrap()["client"].as_array().unwrap().clone();
+        assert_eq!(links.iter().map(|link| link["name"].as_str().unwrap()).collect::<Vec<_>>(), ["eth0"]);
+    }
+}
+
+fn not_outside() {
+    let lab = Lab::start(FROM_OUTSIDE, None);
+    let ended = run_at(&lab, "node/worker", FROM_OUTSIDE);
+    ended.says(2, &["it has the address", "of node worker", "hint: run plumb on a machine that is no node"]);
+    // This machine is in none of the lab's networks.
+    let out = lab.out();
+    let ended = plumb(&lab, &[&words(&lab, FROM_OUTSIDE, &out)[..], &["--client-here"]].concat());
+    ended.says(
+        2,
+        &["the agent on these nodes does not echo what is sent there: ", "worker2 (10.9.0.4:", "hint: run plumb where the nodes'"],
+    );
     assert_eq!(lab.left(), Vec::<String>::new());
 }
 

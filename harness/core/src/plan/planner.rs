@@ -12,7 +12,7 @@ use crate::capability::{Capability, FAULTS, needs};
 use crate::mistakes::{Mistakes, nearest};
 use crate::profile::Profile;
 use crate::running::{Asked, Running};
-use crate::scenario::model::{GatewayApi, Scenario, Step, Target, Variant, Watch};
+use crate::scenario::model::{GatewayApi, Scenario, Step, System, Target, Variant, Watch};
 use crate::scenario::node_names;
 use crate::values::{Values, merge};
 use crate::version::{Range, Version};
@@ -238,10 +238,12 @@ fn with_variants<'a>(input: &PlanInput<'a>, cilium: Version) -> (Scenario, Vec<&
     let holds = |variant: &&Variant| {
         let when = &variant.when;
         let is = |wanted: &Option<String>, actual: &str| wanted.as_deref().is_none_or(|wanted| wanted == actual);
-        let reference = input.provider.running.as_ref().is_some_and(Running::is_reference);
+        let found = input.provider.running.as_ref().is_some_and(Running::is_reference);
         // Found or made, it behaves the same.
-        let provider = if reference { "refnet" } else { &input.provider.provider };
+        let provider = if found { "refnet" } else { &input.provider.provider };
+        let system = if provider == "refnet" { System::Reference } else { System::Cilium };
         is(&when.provider, provider)
+            && when.system.is_none_or(|wanted| wanted == system)
             && is(&when.profile, &input.profile.name)
             && when.cilium.as_deref().is_none_or(|range| Range::parse(range).is_ok_and(|range| range.holds(cilium)))
     };

@@ -6,6 +6,8 @@ use serde_json::json;
 
 use super::*;
 use crate::capability::Capability;
+use crate::running::{Installed, Running};
+use crate::scenario::model::{System, When};
 use crate::values::Values;
 
 const SCENARIO: &str = r#"format: 1
@@ -156,6 +158,26 @@ fn variants_replace_and_drop_by_id_inside_during_too() {
 }
 
 #[test]
+fn a_variant_of_a_system_holds_whoever_made_it() {
+    let reference = Running { installed: Installed::Reference { values: BTreeMap::new() }, ..Running::default() };
+    let found = |running: Running| Capability::kubeconfig().adopting(running);
+    for (provider, system) in [
+        (Capability::refnet(), System::Reference),
+        (found(reference), System::Reference),
+        (Capability::kind(), System::Cilium),
+        (found(Running::default()), System::Cilium),
+    ] {
+        for wanted in [System::Cilium, System::Reference] {
+            let mut case = Case::new();
+            case.provider = provider.clone();
+            case.scenario.variants[1].when = When { system: Some(wanted), ..When::default() };
+            let plan = case.plan().unwrap();
+            assert_eq!(plan.variants == ["blind"], wanted == system, "{}: {wanted:?}: {:?}", provider.provider, plan.variants);
+        }
+    }
+}
+
+#[test]
 fn a_variant_must_not_take_what_another_step_needs() {
     let mut case = Case::new();
     case.scenario.variants[1].drop = vec!["payload".to_owned()];
@@ -216,7 +238,7 @@ fn what_a_provider_lacks_is_a_reason_to_skip_and_all_are_told() {
         [
             "no kubeconfig was given",
             "it is meant for profile small, other, not third",
-            "kubeconfig has no outside client",
+            "kubeconfig has no outside client (--client-here makes this machine one)",
             "kubeconfig has no second network",
             "kubeconfig has no range of virtual addresses",
             "kubeconfig has no fault backend-wrong-id: faults are switches of the reference network",
@@ -235,7 +257,6 @@ fn an_unknown_fault_names_the_nearest_and_one_the_scenario_does_not_declare_is_a
 
 #[test]
 fn a_cluster_that_runs_decides_the_variant_and_what_is_skipped() {
-    use crate::running::{Installed, Running};
     let mut case = Case::new();
     let config = |text: &str| [("kube-proxy-replacement".to_owned(), text.to_owned())].into();
     let running = |text: &str| Running {

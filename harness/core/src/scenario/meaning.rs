@@ -44,6 +44,7 @@ pub(super) fn check(meaning: &str, text: &str, place: &Place, world: &World) -> 
         "cert" => return known("certificate", world.certs.iter().map(String::as_str).collect()),
         "network" => return known("network of the lab", world.networks.iter().map(String::as_str).collect()),
         "node-name" => return known("node", world.nodes.iter().map(String::as_str).collect()),
+        "provider" => return known("provider", vec!["refnet", "kind", "kubeconfig"]),
         "fault" => return known("fault", crate::capability::FAULTS.to_vec()),
         "node" => match text.strip_prefix("of:") {
             Some(step) => return Finding::Later(Reference { wants: Wants::NodeStep, id: step.to_owned(), place: place.clone() }),

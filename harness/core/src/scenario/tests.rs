@@ -153,6 +153,8 @@ fn each_mistake_is_told_with_its_place() {
         ("expect: {status: 200}", "expect: {tls: {leaf: dmeo}}", "there is no certificate named `dmeo` (did you mean `demo`?)"),
         ("intent: Passes if and only if", "intent: Passes when", "`intent` begins with `Passes when one request"),
         ("faults:", "variants:\n  - {name: v, when: {cilium: '>1.x'}, because: none, drop: [ask]}\nfaults:", "is not a range of versions"),
+        ("faults:", "variants:\n  - {name: v, when: {provider: kidn}, because: none, drop: [ask]}\nfaults:", "did you mean `kind`?"),
+        ("faults:", "variants:\n  - {name: v, when: {system: Cilium}, because: none, drop: [ask]}\nfaults:", "did you mean `cilium`?"),
         ("faults:", "variants:\n  - {name: v, when: {}, because: none, drop: [aks]}\nfaults:", "there is no check named `aks`"),
         (
             "faults:",

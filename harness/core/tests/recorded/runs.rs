@@ -8,7 +8,7 @@ use super::{file, text};
 
 /// The recordings, and what each says: the checks that are red with a part of the reason, or unknown with one after `unknown: `; every
 /// other check is green.
-const RUNS: [(&str, &[(&str, &str)]); 35] = [
+const RUNS: &[(&str, &[(&str, &str)])] = &[
     ("kind-1.17.10/encrypt-matrix", &[]),
     // The same flows with `encryption.enabled=false`: every one crosses in the clear, but for the one within a node.
     (
@@ -91,6 +91,10 @@ const RUNS: [(&str, &[(&str, &str)]); 35] = [
     ("kind-1.16.2/upgrade-keeps-traffic", &[]),
     // The cut with 1.17.1, whose client-go gives the lease back within the renew deadline.
     ("kind-1.17.1/l2-api-cut", &[]),
+    // With today's watches, which last until the Service is served again.
+    ("kind-1.17.1/l2-agent-restart", &[]),
+    ("kind-1.17.1/l2-link-down", &[]),
+    ("kind-1.17.1/l2-pause", &[]),
     ("kind-1.20.0-dev/gateway-needs-address", &[]),
     ("kind-1.20.0-dev/encrypt-matrix", &[]),
     ("kind-1.20.0-dev/encrypt-pods-only-changed-in-place", &[]),
@@ -116,6 +120,20 @@ const RUNS: [(&str, &[(&str, &str)]); 35] = [
     // Adopted: a cluster that `plumb up` had made.
     ("kubeconfig-1.17.1/encrypt-matrix", &[]),
     ("kubeconfig-1.17.1/encrypt-leaving-pod", &[]),
+    // The machine of the run was the outside client.
+    ("kubeconfig-1.17.1/tls-terminate-client-here", &[]),
+    ("kubeconfig-1.17.1/tls-passthrough-client-here", &[]),
+    ("kubeconfig-1.17.1/weights-90-10-client-here", &[]),
+    // Without the variant of real Cilium: a Gateway that says Programmed and refuses connections for its first 30 seconds.
+    (
+        "kubeconfig-1.17.1/tls-passthrough-within-5s",
+        &[
+            ("serves", "not within 5s: failed: refused during connect"),
+            ("end-to-end", "failed: refused during connect"),
+            ("through-the-other-node", "failed: refused during connect"),
+            ("unknown-name-refused", "failed in another way: refused during connect"),
+        ],
+    ),
 ];
 
 fn recorded(name: &str) -> (Plan, Vec<Observation>) {

@@ -56,6 +56,9 @@ pub struct Given {
     pub context: Option<String>,
     /// Reference under which that cluster can pull the agent's image.
     pub agent_image: Option<String>,
+    /// This machine is the outside client of that cluster.
+    #[serde(default)]
+    pub client_here: bool,
     /// Values files, the later over the earlier.
     pub values: Vec<PathBuf>,
     /// Cilium version in place of the profile's.
@@ -67,10 +70,11 @@ pub struct Given {
 impl Given {
     /// What the environment names: `PLUMB_KIND`, `PLUMB_CILIUM_CLI`, `PLUMB_NODE_IMAGE`, `PLUMB_CHART`, `PLUMB_IMAGES`, `PLUMB_CRDS`,
     /// `PLUMB_AGENT`, `PLUMB_KUBECONFIG`, `PLUMB_CONTEXT`, `PLUMB_AGENT_IMAGE`, `PLUMB_VALUES` (paths with colons between),
-    /// `PLUMB_CILIUM_VERSION`, `PLUMB_OFFLINE` (any value but empty or `0`).
+    /// `PLUMB_CILIUM_VERSION`, `PLUMB_CLIENT_HERE` and `PLUMB_OFFLINE` (any value but empty or `0`).
     pub fn from_env() -> Given {
         let text = |name: &str| std::env::var(name).ok().filter(|text| !text.is_empty());
         let path = |name: &str| text(name).map(PathBuf::from);
+        let on = |name: &str| text(name).is_some_and(|value| value != "0");
         Given {
             kind: path("PLUMB_KIND"),
             cilium_cli: path("PLUMB_CILIUM_CLI"),
@@ -82,9 +86,10 @@ impl Given {
             kubeconfig: path("PLUMB_KUBECONFIG"),
             context: text("PLUMB_CONTEXT"),
             agent_image: text("PLUMB_AGENT_IMAGE"),
+            client_here: on("PLUMB_CLIENT_HERE"),
             values: text("PLUMB_VALUES").map(|list| std::env::split_paths(&list).collect()).unwrap_or_default(),
             cilium_version: text("PLUMB_CILIUM_VERSION"),
-            reach: if text("PLUMB_OFFLINE").is_some_and(|value| value != "0") { Reach::Offline } else { Reach::Online },
+            reach: if on("PLUMB_OFFLINE") { Reach::Offline } else { Reach::Online },
         }
     }
 
@@ -102,6 +107,7 @@ impl Given {
             kubeconfig: self.kubeconfig.or(other.kubeconfig),
             context: self.context.or(other.context),
             agent_image: self.agent_image.or(other.agent_image),
+            client_here: self.client_here || other.client_here,
             values: if self.values.is_empty() { other.values } else { self.values },
             cilium_version: self.cilium_version.or(other.cilium_version),
             reach: if self.reach == Reach::Offline { Reach::Offline } else { other.reach },

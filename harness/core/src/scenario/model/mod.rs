@@ -281,12 +281,26 @@ pub struct Variant {
     pub values: BTreeMap<String, serde_json::Value>,
 }
 
+/// What runs in a lab.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub enum System {
+    /// Cilium itself.
+    Cilium,
+    /// The embedded reference network.
+    Reference,
+}
+
 /// When a variant holds: every given key must.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 pub struct When {
-    /// `refnet`, `kind`, `kubeconfig`.
+    /// `refnet`, `kind`, `kubeconfig`. A reference network that was found, not made, counts as `refnet`.
+    #[schemars(extend("x-plumb" = "provider"))]
     pub provider: Option<String>,
+    /// What runs there, whoever made it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub system: Option<System>,
     /// Profile name.
     pub profile: Option<String>,
     /// Cilium version range, for example `>=1.18, <1.20`.

@@ -3,6 +3,7 @@
 
 pub mod access;
 mod agents;
+mod outside;
 pub mod rights;
 pub mod survey;
 pub mod sweep;
@@ -19,12 +20,13 @@ use plumb_core::plan::Plan;
 
 use self::access::{Access, AccessError};
 use self::agents::AgentError;
+use self::outside::ClientError;
 use self::sweep::Owner;
 use super::kind::lease::{self, Lease, LeaseError};
 use super::{Entrance, Found, Place, ProviderError, Unfit, entrance, told};
 use crate::clock;
 use crate::cluster::collect::{self, Namespaces};
-use crate::cluster::facts::{self, Facts};
+use crate::cluster::facts::{self, Facts, NodeSeen};
 use crate::cluster::{ApiError, Claim, Cluster, Manifest, ObjectId};
 use crate::folder::RunFolder;
 use crate::ledger::{self, Ledger, LedgerError, Line, Making, Resource};
@@ -53,6 +55,9 @@ pub enum AdoptError {
     /// Its agents.
     #[error(transparent)]
     Agent(#[from] AgentError),
+    /// The outside client.
+    #[error(transparent)]
+    Client(#[from] ClientError),
     /// The right to be the only one of this machine in it.
     #[error(transparent)]
     Lease(#[from] LeaseError),
@@ -68,7 +73,9 @@ impl AdoptError {
     /// Whose trouble it is. The cluster is the user's, so what it lacks is the environment's.
     pub fn whose(&self) -> Whose {
         match self {
-            AdoptError::Agent(AgentError::Session(_)) | AdoptError::Api(ApiError::Call { .. }) => Whose::Lab,
+            AdoptError::Agent(AgentError::Session(_))
+            | AdoptError::Client(ClientError::Session(_))
+            | AdoptError::Api(ApiError::Call { .. }) => Whose::Lab,
             _ => Whose::Environment,
         }
     }
@@ -96,10 +103,16 @@ pub(super) fn find(given: &Given) -> Result<Found, Unfit> {
     };
     let (true, Some(access)) = (unavailable.is_empty(), access) else {
         let unavailable = unavailable.into_iter().map(|reason| format!("kubeconfig is not there: {reason}")).collect();
-        return Ok(Found { capability: Some(Capability::kubeconfig()), unavailable });
+        return Ok(Found { capability: Some(capability(given)), unavailable });
     };
     let facts = super::waited_for(|| look(&access))?;
-    Ok(Found { capability: Some(Capability::kubeconfig().adopting(survey::running(&facts))), unavailable })
+    Ok(Found { capability: Some(capability(given).adopting(survey::running(&facts))), unavailable })
+}
+
+/// What such a cluster can do, with what the user gives beside it.
+fn capability(given: &Given) -> Capability {
+    let found = Capability::kubeconfig();
+    if given.client_here { found.with_client() } else { found }
 }
 
 fn unfit(error: AccessError) -> Unfit {
@@ -134,6 +147,8 @@ pub struct KubeconfigLab {
     /// The agents' Pods by node.
     pods: BTreeMap<String, String>,
     image: String,
+    /// Whether this machine is the outside client.
+    client_here: bool,
     namespaces: BTreeSet<String>,
     entrance: Entrance,
     /// Nobody else of this machine adopts it meanwhile.
@@ -154,7 +169,8 @@ impl KubeconfigLab {
         crate::janitor::entrust(ledger.path())?;
         let turn = told(listener, "the cluster that another run uses", take_turn(&access)).await?;
         let claim = claim(&access, plan, run, ledger)?;
-        let adoption = Adoption { plan, access: &access, image, claim, turn };
+        let client_here = setup.given.client_here;
+        let adoption = Adoption { plan, access: &access, image, client_here, claim, turn };
         let adopting = Box::pin(adopt(adoption, limit));
         tokio::time::timeout(limit, adopting).await.map_err(|_| ProviderError::Late(limit))?.map_err(ProviderError::from)
     }
@@ -175,6 +191,7 @@ impl KubeconfigLab {
         let vantage = place.to_string();
         let missing = |what: String| ProviderError::from(AdoptError::Changed(what));
         let (namespace, pod) = match place {
+            Place::Client if self.client_here => return Ok(outside::session().map_err(AdoptError::from)?),
             Place::Client => return Err(missing("it has no outside client".to_owned())),
             Place::Node(name) => (NAMESPACE, self.pods.get(name).ok_or_else(|| missing(format!("no agent runs on node {name}")))?),
             Place::Pod { namespace, name } => (namespace.as_str(), name),
@@ -240,13 +257,14 @@ struct Adoption<'a> {
     plan: &'a Plan,
     access: &'a Access,
     image: String,
+    client_here: bool,
     claim: Claim,
     turn: Lease,
 }
 
 /// Puts the agents into the cluster and asks them for the nodes' links.
 async fn adopt(adoption: Adoption<'_>, limit: Duration) -> Result<KubeconfigLab, AdoptError> {
-    let Adoption { plan, access, image, claim, turn } = adoption;
+    let Adoption { plan, access, image, client_here, claim, turn } = adoption;
     let began = clock::monotonic_ns();
     let client = access.reach().await?;
     let facts = facts::read(&client, CALL).await?;
@@ -259,11 +277,21 @@ async fn adopt(adoption: Adoption<'_>, limit: Duration) -> Result<KubeconfigLab,
     let lab = &plan.scenario.lab;
     let cast = survey::cast(&facts.nodes, lab.control_planes, lab.workers);
     let nodes: Vec<String> = cast.iter().map(|(_, node)| node.name.clone()).collect();
+    let client_links = if client_here && !lab.client.is_empty() {
+        // An address that is none could not be asked by any probe either.
+        let places: Vec<_> = facts.nodes.iter().filter_map(|node| Some((node.name.clone(), node.address.parse().ok()?))).collect();
+        outside::place(&places).await?
+    } else {
+        Vec::new()
+    };
     let cluster = Cluster::new(client.clone(), Duration::from_millis(plan.budgets.api_ms)).claiming(claim.clone());
     sweep::take_place(&cluster, &client, agents::namespace(), limit).await?;
     let object = format!("daemonset/{NAMESPACE}/{}", agents::NAME);
     cluster.apply(&Manifest { object, value: agents::daemon_set(&image, &nodes) }).await?;
     let pods = agents::until_ready(&client, &nodes, AGENTS).await?;
+    if client_here && !lab.client.is_empty() {
+        reached(&client, &cast, &pods).await?;
+    }
     let agents_ms = clock::monotonic_ns().saturating_sub(began) / 1_000_000;
     let asked = cast.into_iter().map(async |(part, node)| {
         let pod = pods.get(&node.name).map(String::as_str).unwrap_or_default();
@@ -279,14 +307,25 @@ async fn adopt(adoption: Adoption<'_>, limit: Duration) -> Result<KubeconfigLab,
         cilium: facts.cilium.as_ref().and_then(|cilium| cilium.version()).map(|version| version.trim_start_matches('v').to_owned()),
         system: facts.system(),
         nodes,
-        client: Vec::new(),
+        client: client_links,
         unmodelled: plan.unmodelled.clone(),
         faults: Vec::new(),
         phases_ms: BTreeMap::from([("agents".to_owned(), agents_ms)]),
     };
     let files = std::env::join_paths(&access.files).unwrap_or_default();
     let entrance = Entrance::of(&facts, entrance::Place::Found, files.into(), &[], &|_, _| None);
-    Ok(KubeconfigLab { client, claim, facts, found: text, pods, image, namespaces, entrance, _turn: turn })
+    Ok(KubeconfigLab { client, claim, facts, found: text, pods, image, client_here, namespaces, entrance, _turn: turn })
+}
+
+/// Sees that this machine reaches the nodes, by their own agents.
+async fn reached(client: &Client, cast: &[(String, NodeSeen)], pods: &BTreeMap<String, String>) -> Result<(), AdoptError> {
+    let sessions = cast.iter().filter_map(|(_, node)| Some((node, node.address.parse().ok()?))).map(async |(node, address)| {
+        let pod = pods.get(&node.name).map(String::as_str).unwrap_or_default();
+        let session = agents::session(client, NAMESPACE, pod, &format!("node/{}", node.name)).await?;
+        session.hello(CALL).await.map_err(AgentError::from)?;
+        Ok::<_, AdoptError>((node.name.clone(), address, session))
+    });
+    Ok(outside::reach(&try_join_all(sessions).await?).await?)
 }
 
 /// What agents that did not come up can tell, in clusters that a ledger claims objects of: before those are taken away.
