@@ -35,8 +35,13 @@ pub const KEEPER: &str = "keeper";
 const TROUBLE: &str = "trouble";
 
 /// How long it goes on with what cannot be taken away, and how soon it asks again: an engine that is busy or starts anew answers later.
-const PATIENCE: Duration = Duration::from_secs(60);
-const AGAIN: Duration = Duration::from_secs(2);
+const PATIENCE: Patience = Patience { limit: Duration::from_secs(60), again: Duration::from_secs(2) };
+
+#[derive(Clone, Copy)]
+struct Patience {
+    limit: Duration,
+    again: Duration,
+}
 
 /// How often it looks whether the cluster is still wanted. It bounds how late one is ended, nothing else.
 const EVERY: Duration = Duration::from_millis(500);
@@ -121,7 +126,7 @@ async fn keep(folder: &Path, idle: i64, place: &Path) -> Result<(), ledger::Ledg
         if let Ok(Some(lease)) = lease::try_take(&folder.join(LEASE))
             && is_due(folder, idle, lease::somebody_waits(place))
         {
-            return end(folder, lease).await;
+            return end(folder, lease, PATIENCE).await;
         }
         // The cluster was ended by its user, and perhaps another keeper keeps the next one.
         if !claims_mine(folder) {
@@ -147,9 +152,9 @@ fn claims_mine(folder: &Path) -> bool {
     text == std::process::id().to_string()
 }
 
-async fn end(folder: &Path, lease: Lease) -> Result<(), ledger::LedgerError> {
+async fn end(folder: &Path, lease: Lease, patience: Patience) -> Result<(), ledger::LedgerError> {
     shared::salvage_for_user(folder).await;
-    let until = Instant::now() + PATIENCE;
+    let until = Instant::now() + patience.limit;
     // A maker that died at once had claimed nothing yet.
     while folder.join(LEDGER).exists()
         && let Err(error) = take_away(&folder.join(LEDGER), shared::making(folder)).await
@@ -159,7 +164,7 @@ async fn end(folder: &Path, lease: Lease) -> Result<(), ledger::LedgerError> {
         if Instant::now() >= until {
             return Err(error);
         }
-        tokio::time::sleep(AGAIN).await;
+        tokio::time::sleep(patience.again).await;
     }
     // While the lease is held: whoever waits for it sees that its file is gone and makes another.
     let removed = fs::remove_dir_all(folder);
@@ -169,5 +174,55 @@ async fn end(folder: &Path, lease: Lease) -> Result<(), ledger::LedgerError> {
             Err(ledger::LedgerError::Io { operation: "remove", path: folder.to_owned(), source })
         }
         _ => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests")]
+    use super::*;
+    use crate::ledger::{Ledger, Line, Resource};
+
+    /// A cluster's folder whose ledger claims what cannot be taken away while a file stands where its folder should be.
+    fn stubborn() -> (tempfile::TempDir, std::path::PathBuf, Lease) {
+        let place = tempfile::tempdir().unwrap();
+        let folder = place.path().join("cluster");
+        fs::create_dir(&folder).unwrap();
+        let obstacle = place.path().join("obstacle");
+        fs::write(&obstacle, "").unwrap();
+        let ledger = Ledger::create_at(&folder.join(LEDGER), "run").unwrap();
+        ledger.write(&Line::Making(Resource::Folder { folder: obstacle.join("inside") })).unwrap();
+        let lease = lease::try_take(&folder.join(LEASE)).unwrap().unwrap();
+        (place, folder, lease)
+    }
+
+    #[tokio::test]
+    async fn what_cannot_be_taken_away_yet_is_asked_for_again() {
+        let (place, folder, lease) = stubborn();
+        let (obstacle, trouble) = (place.path().join("obstacle"), folder.join(TROUBLE));
+        let engine = tokio::spawn(async move {
+            let said = loop {
+                match fs::read_to_string(&trouble) {
+                    Ok(said) if said.ends_with('\n') => break said,
+                    _ => tokio::time::sleep(Duration::from_millis(5)).await,
+                }
+            };
+            fs::remove_file(obstacle).unwrap();
+            said
+        });
+        let patience = Patience { limit: Duration::from_secs(60), again: Duration::from_millis(20) };
+        end(&folder, lease, patience).await.unwrap();
+        assert!(engine.await.unwrap().starts_with("remove "), "it does not say what could not be taken away");
+        assert!(!folder.exists());
+    }
+
+    #[tokio::test]
+    async fn what_cannot_be_taken_away_at_all_is_left_with_the_reason() {
+        let (_place, folder, lease) = stubborn();
+        let patience = Patience { limit: Duration::from_millis(200), again: Duration::from_millis(20) };
+        let began = Instant::now();
+        end(&folder, lease, patience).await.unwrap_err();
+        assert!(began.elapsed() >= patience.limit, "{:?}", began.elapsed());
+        assert!(folder.join(LEDGER).exists() && folder.join(TROUBLE).exists());
     }
 }
