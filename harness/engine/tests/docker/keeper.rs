@@ -21,6 +21,7 @@ async fn three_ends() -> Result<(), String> {
     maker_died_while_docker_worked().await?;
     user_died().await?;
     handed_back().await?;
+    one_waiter_ends_one().await?;
     starter_gave_up().await
 }
 
@@ -129,6 +130,35 @@ async fn handed_back() -> Result<(), String> {
     kept.is_ready(now_s());
     drop(lease);
     kept.is_gone().await
+}
+
+/// Of two that are idle the one that was handed back first goes for whoever waits, and the other stays.
+async fn one_waiter_ends_one() -> Result<(), String> {
+    let place = ledger::runtime_folder().unwrap();
+    let free = async || tokio::time::timeout(Duration::from_millis(300), lease::take_slot(&place)).await.map(Result::unwrap);
+    let (older, lease) = Kept::make(Duration::from_secs(3600)).await;
+    older.is_ready(now_s() - 100);
+    drop(lease);
+    if free().await.is_err() {
+        // This machine has one place.
+        older.is_ready(0);
+        return older.is_gone().await;
+    }
+    let (newer, lease) = Kept::make(Duration::from_secs(3600)).await;
+    newer.is_ready(now_s() - 50);
+    drop(lease);
+    let mut slots = Vec::new();
+    while let Ok(slot) = free().await {
+        slots.push(slot);
+    }
+    let waited = tokio::time::timeout(GONE, lease::take_slot(&place)).await;
+    ensure(waited.is_ok(), || "whoever waits got no place".into())?;
+    older.is_gone().await?;
+    // Longer than the other's keeper takes to end it, were it to.
+    tokio::time::sleep(Duration::from_secs(4)).await;
+    ensure(newer.is_there().await && newer.folder.exists(), || "both went for one who waited".into())?;
+    newer.is_ready(0);
+    newer.is_gone().await
 }
 
 /// A keeper that still waits for a place: it ends with its starter's interest, and what somebody else holds by then is left alone.

@@ -43,6 +43,9 @@ struct Patience {
     again: Duration,
 }
 
+/// How long somebody must have waited before a cluster goes for them: longer than they take to see a place that another keeper gave back.
+const PRESSED: Duration = Duration::from_secs(2);
+
 /// How often it looks whether the cluster is still wanted. It bounds how late one is ended, nothing else.
 const EVERY: Duration = Duration::from_millis(500);
 
@@ -122,9 +125,13 @@ async fn starter_is_gone() {
 
 /// Waits until the cluster is not wanted any longer and takes it away.
 async fn keep(folder: &Path, idle: i64, place: &Path) -> Result<(), ledger::LedgerError> {
+    let mut pressed_since = None;
     loop {
+        let pressed = lease::somebody_waits(place) && !another_goes_first(folder, is_kept);
+        pressed_since = pressed.then(|| pressed_since.unwrap_or_else(Instant::now));
+        let waited_for = pressed_since.is_some_and(|since| since.elapsed() >= PRESSED);
         if let Ok(Some(lease)) = lease::try_take(&folder.join(LEASE))
-            && is_due(folder, idle, lease::somebody_waits(place))
+            && is_due(folder, idle, waited_for)
         {
             return end(folder, lease, PATIENCE).await;
         }
@@ -144,6 +151,25 @@ fn is_due(folder: &Path, idle: i64, waited_for: bool) -> bool {
         None => true,
         Some(state) => waited_for || clock::unix_s() >= state.released_s.saturating_add(idle),
     }
+}
+
+/// Whether there is an idle cluster that was handed back before this one: who waits needs one place, not all of them.
+fn another_goes_first(folder: &Path, is_kept: impl Fn(&Path) -> bool) -> bool {
+    let rank = |folder: &Path| {
+        let state = shared::read_state(folder).filter(|_| shared::read_use(folder).is_none())?;
+        Some((state.released_s, folder.to_owned()))
+    };
+    let Some(own) = rank(folder) else { return false };
+    let others = folder.parent().into_iter().flat_map(fs::read_dir).flatten().flatten().map(|entry| entry.path());
+    others.filter(|other| other != folder).any(|other| rank(&other).is_some_and(|rank| rank < own) && is_kept(&other))
+}
+
+/// Whether the keeper of the cluster in a folder is there to end it.
+fn is_kept(folder: &Path) -> bool {
+    let pid = fs::read_to_string(folder.join(KEEPER)).unwrap_or_default();
+    let command = fs::read(Path::new("/proc").join(pid.trim()).join("cmdline")).unwrap_or_default();
+    let mut words = command.split(|byte| *byte == 0).skip(1);
+    words.next() == Some(b"__keeper") && words.next() == Some(folder.as_os_str().as_encoded_bytes())
 }
 
 /// Whether the folder still holds a cluster whose owner this process is.
@@ -194,6 +220,33 @@ mod tests {
         ledger.write(&Line::Making(Resource::Folder { folder: obstacle.join("inside") })).unwrap();
         let lease = lease::try_take(&folder.join(LEASE)).unwrap().unwrap();
         (place, folder, lease)
+    }
+
+    #[test]
+    fn the_cluster_that_is_idle_the_longest_goes_first() {
+        let place = tempfile::tempdir().unwrap();
+        let idle = |name: &str, released_s: i64| {
+            let folder = place.path().join(name);
+            fs::create_dir(&folder).unwrap();
+            let record = serde_json::json!({
+                "name": name, "kubeconfig": "/none", "networks": [], "system": "", "cilium": "",
+                "expect": {"nodes": 0, "gatewayClass": false}, "ciliumCli": "", "digestsOff": false,
+                "nodes": {}, "clientLinks": [], "agentImage": "", "values": {},
+            });
+            fs::write(folder.join("cluster.json"), serde_json::json!({"record": record, "releasedS": released_s}).to_string()).unwrap();
+            folder
+        };
+        let (older, newer, twin) = (idle("b", 100), idle("c", 200), idle("d", 200));
+        let made = place.path().join("a");
+        fs::create_dir(&made).unwrap();
+        let first = |folder: &Path| another_goes_first(folder, |_| true);
+        assert!(!first(&older) && first(&newer) && first(&twin) && !first(&made));
+        // Two of the same second do not wait for one another.
+        fs::write(older.join("use.json"), serde_json::json!({"run": "run", "folder": "/none"}).to_string()).unwrap();
+        assert!(!first(&newer) && first(&twin), "one that is in use does not go");
+        // One whose keeper is gone is nobody's to end.
+        assert!(!another_goes_first(&twin, |other| other != newer));
+        assert!(!is_kept(&older));
     }
 
     #[tokio::test]
