@@ -88,7 +88,7 @@ faults! {
     ArpNoGratuitous "arp-no-gratuitous" L2 "A takeover is not announced.";
     ArpHeldButSilent "arp-held-but-silent" L2 "The lease is held and renewed and nobody answers (cilium issue 48626).";
     ArpUntilTouched "arp-until-touched" L2 "An address has neither lease nor answer until its Service is touched (seen on real Cilium 1.20-dev).";
-    FailoverTwiceTooSlow "failover-twice-too-slow" L2 "A takeover lasts twice as long as it may: a candidate waits three lease durations longer than it should.";
+    FailoverTwiceTooSlow "failover-twice-too-slow" L2 "A takeover lasts twice as long as it may: a candidate, a former holder among them, waits three lease durations longer than it should.";
     ArpWrongInterface "arp-wrong-interface" L2 "The address is answered on an interface the policy does not name, and not on the one it does.";
     ArpLinkLossReleases "arp-link-loss-releases" L2 "The holder lets its lease go when the announced interface loses its link, so that another node announces.";
     AgentRestartDropsAddress "agent-restart-drops-address" L2 "An agent that was killed and started again renews its leases and answers for none of them.";

@@ -44,12 +44,14 @@ pub(crate) struct Election {
     patience: Duration,
     observed: Option<(Record, Instant)>,
     renewed: Option<Instant>,
+    /// When it had renewed last before it gave up, while it has not held since.
+    gave_up: Option<Instant>,
 }
 
 impl Election {
     /// A candidate that has seen nothing yet.
     pub(crate) fn new(identity: &str, timing: L2Settings, patience: Duration) -> Election {
-        Election { identity: identity.to_owned(), timing, patience, observed: None, renewed: None }
+        Election { identity: identity.to_owned(), timing, patience, observed: None, renewed: None, gave_up: None }
     }
 
     /// What to write, given the lease as it is now (`None` = it does not exist).
@@ -61,7 +63,10 @@ impl Election {
         if self.observed.as_ref().is_none_or(|(seen, _)| seen != record) {
             self.observed = Some((record.clone(), now));
         }
-        if record.holder == self.identity {
+        // Once its lease has run out it is a candidate like the others; an honest one finds its own name there and need not wait.
+        let ran_out = self.gave_up.is_some_and(|at| now >= at + self.timing.lease);
+        let waits = ran_out && !self.patience.is_zero();
+        if record.holder == self.identity && !waits {
             return Write::Renew;
         }
         // Whoever else is written there holds it, so this node no longer does.
@@ -73,12 +78,13 @@ impl Election {
     /// The write went through.
     pub(crate) fn written(&mut self, now: Instant) {
         self.renewed = Some(now);
+        self.gave_up = None;
     }
 
     /// The write or the look failed: a holder that cannot renew for the renew deadline gives up.
     pub(crate) fn failed(&mut self, now: Instant) {
         if self.renewed.is_some_and(|at| now >= at + self.timing.renew_deadline) {
-            self.renewed = None;
+            self.gave_up = self.renewed.take();
         }
     }
 
@@ -161,6 +167,25 @@ mod tests {
         b.look(Some(&held("a", "1")), at(0));
         assert_eq!(b.look(Some(&held("a", "1")), at(8_999)), Write::Nothing);
         assert_eq!(b.look(Some(&held("a", "1")), at(9_000)), Write::TakeOver);
+    }
+
+    #[test]
+    fn a_holder_that_gave_up_renews_its_own_lease_at_once_and_under_the_fault_waits_like_the_others() {
+        for (patience, at_once) in [(Duration::ZERO, Write::Renew), (Duration::from_secs(6), Write::Nothing)] {
+            let mut a = Election::new("a", SEED, patience);
+            a.look(None, at(0));
+            a.written(at(0));
+            assert_eq!(a.look(Some(&held("a", "1")), at(100)), Write::Renew, "while it holds");
+            a.failed(at(1_100));
+            assert_eq!(a.look(Some(&held("a", "1")), at(2_900)), Write::Renew, "before the lease has run out");
+            assert_eq!(a.look(Some(&held("a", "1")), at(5_000)), at_once);
+            assert_ne!(a.look(Some(&held("a", "1")), at(9_100)), Write::Nothing);
+            a.written(at(9_100));
+            assert_eq!(a.look(Some(&held("a", "2")), at(9_600)), Write::Renew);
+        }
+        // One that begins anew gave nothing up.
+        let mut anew = Election::new("a", SEED, Duration::from_secs(6));
+        assert_eq!(anew.look(Some(&held("a", "1")), at(0)), Write::Renew);
     }
 
     #[test]
