@@ -1,6 +1,7 @@
 //! Clocks: run times are `CLOCK_MONOTONIC`; the wall clock is only watched, because a jump of it spoils leases and certificates.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
 use nix::time::{ClockId, clock_gettime};
@@ -38,24 +39,44 @@ fn nanoseconds(clock: ClockId) -> i64 {
     now.tv_sec() * 1_000_000_000 + now.tv_nsec()
 }
 
-/// Compares the clocks until it is dropped or aborted, and records every jump.
-pub fn watch(recorder: Arc<Recorder>) -> JoinHandle<()> {
-    tokio::spawn(async move {
-        let mut offset = offset_ms();
+/// A watch of the clocks.
+pub struct Watch {
+    recorder: Arc<Recorder>,
+    offset: Arc<AtomicI64>,
+    task: JoinHandle<()>,
+}
+
+/// Compares the clocks until it is ended, and records every jump.
+pub fn watch(recorder: Arc<Recorder>) -> Watch {
+    let offset = Arc::new(AtomicI64::new(offset_ms()));
+    let (to, seen) = (Arc::clone(&recorder), Arc::clone(&offset));
+    let task = tokio::spawn(async move {
         let mut tick = tokio::time::interval(EVERY);
         loop {
             tick.tick().await;
-            if let Some(by_ms) = jump(&mut offset, offset_ms()) {
-                recorder.record(None, Fact::ClockJump { by_ms });
-            }
+            compare(&to, &seen);
         }
-    })
+    });
+    Watch { recorder, offset, task }
+}
+
+impl Watch {
+    /// Compares them once more: a jump in the last moments of a run counts like any other.
+    pub fn end(self) {
+        self.task.abort();
+        compare(&self.recorder, &self.offset);
+    }
+}
+
+fn compare(recorder: &Recorder, offset: &AtomicI64) {
+    if let Some(by_ms) = jump(offset, offset_ms()) {
+        recorder.record(None, Fact::ClockJump { by_ms });
+    }
 }
 
 /// The jump from the last offset to this one, if it is one.
-fn jump(last: &mut i64, now: i64) -> Option<i64> {
-    let by_ms = now - *last;
-    *last = now;
+fn jump(last: &AtomicI64, now: i64) -> Option<i64> {
+    let by_ms = now - last.swap(now, Ordering::Relaxed);
     (by_ms.abs() >= JUMP_MS).then_some(by_ms)
 }
 
@@ -78,6 +99,8 @@ fn narrowest(tries: impl Iterator<Item = (i64, i64)>) -> i64 {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::atomic::AtomicI64;
+
     use super::{jump, narrowest};
 
     #[test]
@@ -87,10 +110,10 @@ mod tests {
 
     #[test]
     fn only_a_jump_is_told_and_only_once() {
-        let mut last = 1_000;
-        assert_eq!(jump(&mut last, 1_010), None);
-        assert_eq!(jump(&mut last, 4_610_010), Some(4_609_000));
-        assert_eq!(jump(&mut last, 4_610_011), None);
-        assert_eq!(jump(&mut last, 11), Some(-4_610_000));
+        let last = AtomicI64::new(1_000);
+        assert_eq!(jump(&last, 1_010), None);
+        assert_eq!(jump(&last, 4_610_010), Some(4_609_000));
+        assert_eq!(jump(&last, 4_610_011), None);
+        assert_eq!(jump(&last, 11), Some(-4_610_000));
     }
 }

@@ -169,7 +169,7 @@ pub async fn run(plan: Plan, out: &Path, setup: &Setup, stop: &Stop, listener: L
     let clocks = clock::watch(Arc::clone(&recorder));
     let hooks = RunHooks { stop: stop.token.clone(), listener: Arc::clone(&listener) };
     let stays = perform(&plan, &recorder, &ledger, setup, &stop, hooks).await;
-    clocks.abort();
+    clocks.end();
     if stop.is_stopped() {
         let by = match (recorder.broken(), stop.reason.get()) {
             (Some(broken), _) => format!("a run folder that cannot be written: {broken}"),
