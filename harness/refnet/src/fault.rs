@@ -60,6 +60,8 @@ faults! {
     EncryptionFirstPacketsLeak "encryption-first-packets-leak" Encryption "The first packets of each flow leave in the clear, as before the peer is known.";
     EncryptionTerminatingPodLeaks "encryption-terminating-pod-leaks" Encryption "A Pod that is being deleted sends in the clear (CVE-2025-32793).";
     EncryptionRepliesLeak "encryption-replies-leak" Encryption "Requests are encrypted, replies are not (cilium issue 46864).";
+    EncryptionNodesToo "encryption-nodes-too" Encryption "Traffic to every node's own address is encrypted, though node encryption is off or the node is a control plane, which opts out of it.";
+    EncryptionSameNodeLeaks "encryption-same-node-leaks" Encryption "What Pods of one node say to one another also leaves on the wire, in the clear.";
     CaptureBlind "capture-blind" Capture "The capture sees nothing at all.";
     CaptureWrongInterface "capture-wrong-interface" Capture "The capture listens on another interface than it says.";
     CaptureDrops "capture-drops" Capture "The capture loses frames.";
@@ -91,6 +93,7 @@ faults! {
     FailoverTwiceTooSlow "failover-twice-too-slow" L2 "A takeover lasts twice as long as it may: a candidate, a former holder among them, waits three lease durations longer than it should.";
     ArpWrongInterface "arp-wrong-interface" L2 "The address is answered on an interface the policy does not name, and not on the one it does.";
     ArpLinkLossReleases "arp-link-loss-releases" L2 "The holder lets its lease go when the announced interface loses its link, so that another node announces.";
+    ArpLinkBackSlow "arp-link-back-slow" L2 "After its link came back the holder answers only sixteen seconds later.";
     AgentRestartDropsAddress "agent-restart-drops-address" L2 "An agent that was killed and started again renews its leases and answers for none of them.";
     AgentRestartKeepsStale "agent-restart-keeps-stale" L2 "An agent that was killed and started again answers for addresses whose lease another node has by now (seen on real Cilium 1.17, fixed by e6ff2e7e2b).";
     AgentRestartStopsTraffic "agent-restart-stops-traffic" L2 "What a node forwards depends on its agent: for three seconds after one was killed, Services and Gateway do not answer there.";

@@ -57,7 +57,19 @@ impl PacketSocket {
     /// # Errors
     /// There is no such interface, or the process lacks CAP_NET_RAW in this network namespace.
     pub fn open(interface: &str, ethertype: u16, framing: Framing) -> io::Result<PacketSocket> {
-        let index = nix::net::if_::if_nametoindex(interface)? as i32;
+        PacketSocket::bound(nix::net::if_::if_nametoindex(interface)? as i32, ethertype, framing)
+    }
+
+    /// Opens one that hears every interface of this network namespace, those that come later too; nothing can be sent by it.
+    ///
+    /// # Errors
+    /// The process lacks CAP_NET_RAW there.
+    pub fn everywhere(ethertype: u16, framing: Framing) -> io::Result<PacketSocket> {
+        // `sll_ifindex` 0 matches any interface (packet(7)).
+        PacketSocket::bound(0, ethertype, framing)
+    }
+
+    fn bound(index: i32, ethertype: u16, framing: Framing) -> io::Result<PacketSocket> {
         let kind = match framing {
             Framing::Ethernet => libc::SOCK_RAW,
             Framing::Network => libc::SOCK_DGRAM,

@@ -22,6 +22,9 @@ use crate::settings::{L2Settings, NodeContext};
 /// How long a former holder goes on answering under [`Fault::ArpTwoAfterPause`].
 const AFTERGLOW: Duration = Duration::from_secs(1);
 
+/// How long a holder is quiet after its link came back under [`Fault::ArpLinkBackSlow`].
+const LINK_BACK: Duration = Duration::from_secs(16);
+
 /// One node's candidacy for one lease.
 pub(super) struct Candidate {
     leases: Api<Lease>,
@@ -33,6 +36,8 @@ pub(super) struct Candidate {
     election: Election,
     began: Instant,
     held_before: bool,
+    /// Until when it answers nothing, under [`Fault::ArpLinkBackSlow`].
+    quiet_until: Option<Instant>,
     answering: BTreeSet<Entry>,
     chance: Chance,
 }
@@ -50,14 +55,31 @@ impl Candidate {
         let election = Election::new(&ctx.name, timing, patience);
         let chance = Chance::new(ctx.seed, &format!("{}/{name}", ctx.name));
         let (began, answering) = (Instant::now(), BTreeSet::new());
-        Candidate { leases, name, ctx, timing, responder, devices, election, began, held_before: false, answering, chance }
+        Candidate {
+            leases,
+            name,
+            ctx,
+            timing,
+            responder,
+            devices,
+            election,
+            began,
+            held_before: false,
+            quiet_until: None,
+            answering,
+            chance,
+        }
     }
 
     /// Takes part until the sender of `entries` is dropped; then falls silent and releases the lease.
     pub(super) async fn run(mut self, mut entries: watch::Receiver<BTreeSet<Entry>>) {
         loop {
             let wanted = entries.borrow_and_update().clone();
-            if self.ctx.faults.has(Fault::ArpLinkLossReleases) && wanted.iter().any(|entry| !has_link(&entry.interface)) {
+            let down = || wanted.iter().any(|entry| !has_link(&entry.interface));
+            if self.ctx.faults.has(Fault::ArpLinkBackSlow) && down() {
+                self.quiet_until = Some(Instant::now() + LINK_BACK);
+            }
+            if self.ctx.faults.has(Fault::ArpLinkLossReleases) && down() {
                 self.let_go().await;
             } else {
                 // A look that takes longer than the renew deadline counts as failed, as in client-go.
@@ -137,7 +159,9 @@ impl Candidate {
     async fn speak(&mut self, wanted: BTreeSet<Entry>) {
         let faults = &self.ctx.faults;
         let holds = self.election.holds();
+        let quiet = self.quiet_until.is_some_and(|until| Instant::now() < until);
         let (entries, until) = match holds {
+            true if quiet => (BTreeSet::new(), None),
             true if faults.has(Fault::ArpHeldButSilent) || faults.has(Fault::ArpNotLeaseHolder) => (BTreeSet::new(), None),
             true if faults.has(Fault::ArpWrongInterface) => (self.elsewhere(&wanted), self.stale_at()),
             true if faults.has(Fault::ArpTwoAfterPause) => (wanted, None),

@@ -10,7 +10,7 @@ use rtnetlink::packet_route::neighbour::{NeighbourFlags, NeighbourState};
 use rtnetlink::packet_route::route::{RouteScope, RouteType};
 use rtnetlink::packet_route::rule::{RuleAction, RuleAttribute, RulePortRange};
 use rtnetlink::packet_route::{AddressFamily, IpProtocol};
-use rtnetlink::{Handle, LinkUnspec, RouteMessageBuilder};
+use rtnetlink::{Handle, LinkUnspec, RouteMessageBuilder, RuleAddRequest};
 use tokio::task::JoinHandle;
 
 use super::netns::Netns;
@@ -123,6 +123,10 @@ pub enum Takes {
     Mark(u32),
     /// UDP to this port.
     UdpTo(u16),
+    /// TCP to this port.
+    TcpTo(u16),
+    /// TCP from this port.
+    TcpFrom(u16),
     /// To this address.
     To(Ipv4Addr),
 }
@@ -334,13 +338,9 @@ impl Netlink {
         request = match rule.takes {
             Takes::Mark(mark) => request.fw_mark(mark),
             Takes::To(address) => request.destination_prefix(address, 32),
-            Takes::UdpTo(port) => {
-                request.message_mut().attributes.extend([
-                    RuleAttribute::IpProtocol(IpProtocol::Udp),
-                    RuleAttribute::DestinationPortRange(RulePortRange { start: port, end: port }),
-                ]);
-                request
-            }
+            Takes::UdpTo(port) => with_port(request, IpProtocol::Udp, RuleAttribute::DestinationPortRange(one(port))),
+            Takes::TcpTo(port) => with_port(request, IpProtocol::Tcp, RuleAttribute::DestinationPortRange(one(port))),
+            Takes::TcpFrom(port) => with_port(request, IpProtocol::Tcp, RuleAttribute::SourcePortRange(one(port))),
         };
         request.message_mut().header.family = AddressFamily::Inet;
         request.execute().await.map_err(refused(|| format!("ip rule add {rule:?}")))
@@ -364,6 +364,15 @@ pub enum LinkState {
     Up,
     /// Does not.
     Down,
+}
+
+fn one(port: u16) -> RulePortRange {
+    RulePortRange { start: port, end: port }
+}
+
+fn with_port(mut request: RuleAddRequest<Ipv4Addr>, protocol: IpProtocol, port: RuleAttribute) -> RuleAddRequest<Ipv4Addr> {
+    request.message_mut().attributes.extend([RuleAttribute::IpProtocol(protocol), port]);
+    request
 }
 
 fn refused(what: impl Fn() -> String) -> impl Fn(rtnetlink::Error) -> NetError {

@@ -7,7 +7,7 @@ use super::{Node, NodeError};
 use crate::fault::Fault;
 use crate::net::names::{ENCRYPTED_MARK, HOST, HOST_PEER, VXLAN, VXLAN_PORT, WIREGUARD, WIREGUARD_PEER, quiet_namespace, sysctl};
 use crate::net::netlink::{LinkState, Netlink, Route, Rule, Takes, VethEnd};
-use crate::net::plan::{Mac, VNI};
+use crate::net::plan::{API_PORT, Mac, VNI};
 
 /// MTU of the underlay.
 const UNDERLAY_MTU: u32 = 1500;
@@ -81,9 +81,16 @@ async fn encryption(node: &Node, netlink: &Netlink) -> Result<(), NodeError> {
     netlink.add_route(everywhere).await?;
     netlink.add_rule(Rule { priority: 100, table: MAIN_TABLE, takes: Takes::Mark(ENCRYPTED_MARK) }).await?;
     netlink.add_rule(Rule { priority: 110, table: ENCRYPT_TABLE, takes: Takes::UdpTo(VXLAN_PORT) }).await?;
+    let everything = node.context.faults.has(Fault::EncryptionNodesToo);
+    if everything {
+        // Keys are learned from the API.
+        for takes in [Takes::TcpTo(API_PORT), Takes::TcpFrom(API_PORT)] {
+            netlink.add_rule(Rule { priority: 105, table: MAIN_TABLE, takes }).await?;
+        }
+    }
     // A control plane opts out of node encryption, in both directions.
-    if node.context.settings.node_encryption && !node.own.control_plane {
-        for peer in node.plan.nodes.iter().filter(|peer| peer.name != node.own.name && !peer.control_plane) {
+    if everything || (node.context.settings.node_encryption && !node.own.control_plane) {
+        for peer in node.plan.nodes.iter().filter(|peer| peer.name != node.own.name && (everything || !peer.control_plane)) {
             netlink.add_rule(Rule { priority: 120, table: ENCRYPT_TABLE, takes: Takes::To(peer.address()) }).await?;
         }
     }

@@ -13,6 +13,7 @@ use super::peers::Peer;
 use crate::fault::{Fault, FaultSet};
 use crate::mirror::{Mirror, Pulse};
 use crate::net::names::VXLAN_PORT;
+use crate::packet::{Direction, Framing, PacketSocket};
 use crate::settings::NodeContext;
 
 /// How many packets of a flow leave in the clear under [`Fault::EncryptionFirstPacketsLeak`]: a TCP handshake and what follows.
@@ -157,6 +158,34 @@ pub(super) async fn follow_terminating(
     }
 }
 
+/// Puts a copy of what this node's Pods say to one another on its wire.
+pub(super) async fn copy_same_node(ctx: NodeContext) {
+    let Some((wire, _)) = ctx.interfaces.iter().find(|(_, address)| *address == ctx.address) else { return };
+    let heard = PacketSocket::everywhere(ETHERTYPE_IPV4, Framing::Network);
+    let (Ok(heard), Ok(wire)) = (heard, PacketSocket::open(wire, ETHERTYPE_IPV4, Framing::Network)) else {
+        return crate::node::log("failed to open the sockets of the fault encryption-same-node-leaks");
+    };
+    let mut packet = vec![0; LARGEST];
+    while let Ok(got) = heard.recv(&mut packet).await {
+        // Once a packet: where it comes in from a Pod.
+        if got.direction == Direction::In && stays(&packet[..got.len], ctx.pod_subnet) {
+            // One that is lost is not seen, and the fault would not be either: a test of the table says so.
+            let _ = wire.send(&packet[..got.len], ETHERTYPE_IPV4, BROADCAST).await;
+        }
+    }
+}
+
+const ETHERTYPE_IPV4: u16 = 0x0800;
+const BROADCAST: [u8; 6] = [0xff; 6];
+/// Larger than any packet.
+const LARGEST: usize = 65_536;
+
+/// Whether a packet goes from one Pod of a node to another, whose /24 is `pods`.
+fn stays(packet: &[u8], pods: Ipv4Addr) -> bool {
+    let own = |address: Ipv4Addr| address.octets()[..3] == pods.octets()[..3];
+    flow(packet).is_some_and(|flow| !flow.overlay && own(flow.source) && own(flow.destination))
+}
+
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used, reason = "tests")]
@@ -239,6 +268,14 @@ mod tests {
         assert!(!leak.clear(&overlay(POD, FAR_POD, (1, 2)), &peer()));
         sender.send_replace([POD.into()].into());
         assert!(leak.clear(&overlay(POD, FAR_POD, (1, 2)), &peer()));
+    }
+
+    #[test]
+    fn what_stays_on_a_node_is_told_from_what_leaves_it() {
+        let own = [10, 244, 1, 0].into();
+        assert!(stays(&tcp(POD, [10, 244, 1, 9], (1, 2)), own));
+        assert!(!stays(&tcp(POD, FAR_POD, (1, 2)), own) && !stays(&tcp(NODE, POD, (1, 2)), own));
+        assert!(!stays(&overlay(POD, [10, 244, 1, 9], (1, 2)), own));
     }
 
     #[test]

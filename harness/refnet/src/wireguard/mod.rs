@@ -64,6 +64,9 @@ pub async fn run(client: Client, ctx: NodeContext, cancel: CancellationToken) ->
     if ctx.faults.has(Fault::EncryptionTerminatingPodLeaks) {
         tokio::spawn(leak::follow_terminating(client, ctx.name.clone(), terminating, cancel.clone()));
     }
+    if ctx.faults.has(Fault::EncryptionSameNodeLeaks) {
+        tokio::spawn(cancel.clone().run_until_cancelled_owned(leak::copy_same_node(ctx.clone())));
+    }
     let mut tunnel = tunnel::Tunnel::open(&ctx, secret, Leak::new(&ctx, leaving))?;
     let outcome = cancel.run_until_cancelled(async {
         loop {
