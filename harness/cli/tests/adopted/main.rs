@@ -78,8 +78,15 @@ impl Ended {
 }
 
 fn command(lab: &Lab, words: &[&str]) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_plumb"));
-    command.args(words).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut command = apart(lab, env!("CARGO_BIN_EXE_plumb").as_ref());
+    command.args(words);
+    command
+}
+
+/// A program that knows nothing of whoever runs the tests.
+fn apart(lab: &Lab, program: &Path) -> Command {
+    let mut command = Command::new(program);
+    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
     let ours = std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("PLUMB_") || name == "KUBECONFIG");
     for (name, _) in ours {
         command.env_remove(name);
@@ -89,7 +96,11 @@ fn command(lab: &Lab, words: &[&str]) -> Command {
 }
 
 fn plumb(lab: &Lab, words: &[&str]) -> Ended {
-    let output = command(lab, words).output().unwrap();
+    ended(command(lab, words))
+}
+
+fn ended(mut command: Command) -> Ended {
+    let output = command.output().unwrap();
     let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
     Ended { code: output.status.code().unwrap_or(-1), out: text(output.stdout), err: text(output.stderr) }
 }
@@ -241,20 +252,9 @@ fn run_at(lab: &Lab, vantage: &str, scenario: &str) -> Ended {
     // The API's own address: the port of this machine is not there.
     let at = words.iter().position(|word| word == "--kubeconfig").unwrap();
     words[at + 1] = lab.own_kubeconfig();
-    let mut command = command(lab, &[]);
-    let plumb = env!("CARGO_BIN_EXE_plumb");
-    let mut program = Command::new(own);
-    program.arg(INSIDE).arg(lab.lab_folder()).arg(vantage).arg(plumb).args(words).stdin(Stdio::null());
-    for (name, value) in command.get_envs() {
-        match value {
-            Some(value) => program.env(name, value),
-            None => program.env_remove(name),
-        };
-    }
-    command = program;
-    let output = command.output().unwrap();
-    let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
-    Ended { code: output.status.code().unwrap_or(-1), out: text(output.stdout), err: text(output.stderr) }
+    let mut command = apart(lab, &own);
+    command.arg(INSIDE).arg(lab.lab_folder()).arg(vantage).arg(env!("CARGO_BIN_EXE_plumb")).args(words);
+    ended(command)
 }
 
 fn scenarios() -> String {

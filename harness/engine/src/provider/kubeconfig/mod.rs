@@ -278,9 +278,8 @@ async fn adopt(adoption: Adoption<'_>, limit: Duration) -> Result<KubeconfigLab,
     let cast = survey::cast(&facts.nodes, lab.control_planes, lab.workers);
     let nodes: Vec<String> = cast.iter().map(|(_, node)| node.name.clone()).collect();
     let client_links = if client_here && !lab.client.is_empty() {
-        // An address that is none could not be asked by any probe either.
-        let places: Vec<_> = facts.nodes.iter().filter_map(|node| Some((node.name.clone(), node.address.parse().ok()?))).collect();
-        outside::place(&places).await?
+        let places = facts.nodes.iter().map(|node| Ok((node.name.clone(), outside::address(&node.name, &node.address)?)));
+        outside::place(&places.collect::<Result<Vec<_>, ClientError>>()?).await?
     } else {
         Vec::new()
     };
@@ -319,7 +318,8 @@ async fn adopt(adoption: Adoption<'_>, limit: Duration) -> Result<KubeconfigLab,
 
 /// Sees that this machine reaches the nodes, by their own agents.
 async fn reached(client: &Client, cast: &[(String, NodeSeen)], pods: &BTreeMap<String, String>) -> Result<(), AdoptError> {
-    let sessions = cast.iter().filter_map(|(_, node)| Some((node, node.address.parse().ok()?))).map(async |(node, address)| {
+    let sessions = cast.iter().map(async |(_, node)| {
+        let address = outside::address(&node.name, &node.address)?;
         let pod = pods.get(&node.name).map(String::as_str).unwrap_or_default();
         let session = agents::session(client, NAMESPACE, pod, &format!("node/{}", node.name)).await?;
         session.hello(CALL).await.map_err(AgentError::from)?;

@@ -54,6 +54,14 @@ pub enum ClientError {
     },
 }
 
+/// The address of a node, by which it is asked.
+///
+/// # Errors
+/// The cluster knows none: a node that cannot be asked is not one that is reached.
+pub(super) fn address(node: &str, text: &str) -> Result<IpAddr, ClientError> {
+    text.parse().map_err(|_| ClientError::Away { nodes: vec![format!("{node} (the cluster says its address is `{text}`)")] })
+}
+
 /// A session with an agent in a process of this machine. It ends when the session does, or this process.
 ///
 /// # Errors
@@ -93,6 +101,9 @@ pub(super) async fn place(nodes: &[(String, IpAddr)]) -> Result<Vec<Link>, Clien
 /// # Errors
 /// See [`ClientError`]; every node that it does not reach is named.
 pub(super) async fn reach(nodes: &[(String, IpAddr, Session)]) -> Result<(), ClientError> {
+    if nodes.is_empty() {
+        return Err(ClientError::Away { nodes: vec!["no node was asked".to_owned()] });
+    }
     let client = session()?;
     client.hello(ANSWER).await?;
     let asked = nodes.iter().map(async |(name, address, agent)| {
@@ -151,4 +162,17 @@ fn source(to: IpAddr) -> io::Result<IpAddr> {
     let socket = UdpSocket::bind((any, 0))?;
     socket.connect((to, 9))?;
     Ok(socket.local_addr()?.ip())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_node_that_cannot_be_asked_is_not_reached() {
+        assert!(address("worker", "10.9.0.3").is_ok());
+        let none = address("worker", "").err().map(|error| error.to_string()).unwrap_or_default();
+        assert!(none.contains("worker (the cluster says its address is ``)"), "{none}");
+        assert!(matches!(reach(&[]).await, Err(ClientError::Away { .. })));
+    }
 }
