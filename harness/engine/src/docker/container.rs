@@ -209,6 +209,21 @@ impl Engine {
         pid.ok_or_else(|| DockerError::Call { operation: operation(), message: "it does not run".to_owned() })
     }
 
+    /// The port of this machine's loopback address at which a port of a container (`6443/tcp`) is published.
+    ///
+    /// # Errors
+    /// See [`DockerError`]; one that is not published is one.
+    pub async fn published(&self, name: &str, port: &str) -> Result<u16, DockerError> {
+        let operation = || format!("find where port {port} of the container {name} is published");
+        let inspected = self.docker.inspect_container(name, None::<InspectContainerOptions>).await;
+        let found = inspected.map_err(|error| failed(operation(), error))?;
+        let mut ports = found.network_settings.and_then(|settings| settings.ports).unwrap_or_default();
+        let bindings = ports.remove(port).flatten().unwrap_or_default();
+        let here = bindings.into_iter().find(|binding| binding.host_ip.as_deref() == Some("127.0.0.1"));
+        let published = here.and_then(|binding| binding.host_port?.parse().ok());
+        published.ok_or_else(|| DockerError::Call { operation: operation(), message: "it is not published on 127.0.0.1".to_owned() })
+    }
+
     /// Everything Docker says of a container, as JSON text.
     ///
     /// # Errors

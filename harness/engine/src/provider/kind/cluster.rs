@@ -1,5 +1,5 @@
-//! A cluster, made phase by phase. What can overlap does: the agent, the client and the images come while kubeadm runs, definitions and
-//! the second networks the moment the API answers, Pods of the agent while Cilium comes up.
+//! A cluster, made phase by phase. What can overlap does: the agent, the client and the images come while kubeadm runs, the second
+//! networks, definitions and Cilium the moment the API answers, while the workers join.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -11,6 +11,7 @@ use plumb_core::plan::Plan;
 use plumb_core::scenario::model::{GatewayApi, Lab};
 use plumb_core::scenario::node_names;
 use plumb_core::values::Values;
+use tokio::sync::oneshot;
 
 use super::config::{KubeProxy, Nodes, render};
 use super::create::Create;
@@ -19,7 +20,7 @@ use super::ground::Ground;
 use super::images::Runtime;
 use super::layers::{LayersError, Request};
 use super::made::Made;
-use super::{KindError, agents, images, layers};
+use super::{KindError, agents, api, images, layers};
 use crate::agent_program::{self, AgentProgram};
 use crate::cilium::{self, Chart, Digests, Expect, Installation, Target, Wanted, definitions};
 use crate::clock;
@@ -136,7 +137,7 @@ pub async fn make(spec: &Spec, name: &str, given: &Given, claim: Claim, ledger: 
     let parts = phases.time("parts", Parts::find(spec, given)).await?;
     let ground = phases.time("ground", Ground::make(engine.clone(), name, &spec.lab.networks, claim, ledger)).await?;
     let folder = make_folder(name, ground.claim(), ledger)?;
-    let kubeconfig = folder.join("kubeconfig");
+    let (kubeconfig, of_kind) = (folder.join("kubeconfig"), folder.join("kubeconfig-of-kind"));
     let logical = node_names(spec.lab.control_planes, spec.lab.workers);
     let nodes: Vec<String> = logical.iter().map(|node| format!("{name}-{node}")).collect();
     let agent_image = format!("localhost/plumb-agent:{}", &parts.agent.sha256[..12]);
@@ -146,29 +147,44 @@ pub async fn make(spec: &Spec, name: &str, given: &Given, claim: Claim, ledger: 
     let shape = Nodes { control_planes: spec.lab.control_planes, workers: spec.lab.workers };
     let config = render(shape, KubeProxy::of(&spec.values), &stores.folders);
     let create =
-        Create { program: &parts.kind, name, image: image.as_deref(), kubeconfig: &kubeconfig, socket: engine.socket(), config: &config };
+        Create { program: &parts.kind, name, image: image.as_deref(), kubeconfig: &of_kind, socket: engine.socket(), config: &config };
     ledger_line(ledger, Resource::KindCluster { name: name.to_owned(), network: name.to_owned() })?;
-    let created = Box::pin(phases.time("create", async { Ok::<_, KindError>(create.run().await?) }));
-    let client = Box::pin(phases.time("client", async {
+    let (made_by_kind, made) = oneshot::channel();
+    let created = Box::pin(phases.time("create", async {
+        let said = create.run().await?;
+        let _ = made_by_kind.send(());
+        Ok::<_, KindError>(said)
+    }));
+    let outside = Box::pin(phases.time("client", async {
         if spec.lab.client.is_empty() {
             Ok(())
         } else {
             Ok::<_, KindError>(ground.make_client(&parts.agent, &spec.lab.client, ledger).await?)
         }
     }));
-    let furnished = Box::pin(phases.time("images", furnish(&ground, &nodes, &parts, &agent_image)));
-    let (said_by_kind, (), ()) = tokio::try_join!(created, client, furnished)?;
-
-    let client = connect(&kubeconfig).await?;
-    // Before Cilium, which takes what it finds; and after kind, which reads a node's address as if there could be only one.
-    phases.time("networks", connect_nodes(&ground, &nodes)).await?;
-    if spec.gateway_api.is_some() {
-        phases.time("definitions", parts.definitions.clone().apply(&client, DEFINITION)).await?;
-    }
     let target = target(name, &kubeconfig, &parts.cilium_cli);
     let digests = if parts.archives.is_empty() { Digests::Keep } else { Digests::Off };
     let wanted = Wanted { chart: parts.chart.clone(), version: spec.cilium.clone(), values: spec.values.clone(), digests };
-    let ran = phases.time("install", cilium::install(&target, &wanted)).await?;
+    let early = async {
+        match (Early::of(spec), nodes.first()) {
+            (Early::Yes, Some(node)) => api::until_it_answers(&engine, name, node, &kubeconfig).await,
+            _ => std::future::pending().await,
+        }
+    };
+    let answers = phases.time("api", api_of(early, made, &of_kind, &kubeconfig));
+    let furnished = phases.time("images", furnish(&ground, &nodes, &parts, &agent_image));
+    let installed = Box::pin(async {
+        let (client, ()) = tokio::try_join!(answers, furnished)?;
+        // Before Cilium, which takes what it finds; and when kubeadm runs, because kind reads a node's address before as if there could
+        // be only one.
+        phases.time("networks", connect_nodes(&ground, &nodes)).await?;
+        if spec.gateway_api.is_some() {
+            phases.time("definitions", parts.definitions.clone().apply(&client, DEFINITION)).await?;
+        }
+        let ran = phases.time("install", cilium::install(&target, &wanted)).await?;
+        Ok::<_, KindError>((client, ran))
+    });
+    let (said_by_kind, (), (client, ran)) = tokio::try_join!(created, outside, installed)?;
     let expect = Expect::of(&spec.values, nodes.len());
     let installation = Installation { target, given: given.clone(), digests, nodes: nodes.len() };
     phases.time("ready", cilium::ready(&client, &expect, READY)).await?;
@@ -279,6 +295,49 @@ fn make_folder(name: &str, claim: &Claim, ledger: &Ledger) -> Result<PathBuf, Ki
     Ok(folder)
 }
 
+/// When Cilium may be installed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Early {
+    /// The moment the API answers, while workers join.
+    Yes,
+    /// When kind has made the cluster.
+    No,
+}
+
+impl Early {
+    /// With several control planes the API is behind a balancer of kind's. With kube-proxy, whose DaemonSet comes some time after the API,
+    /// the cilium CLI would see none and tell Cilium to replace it.
+    fn of(spec: &Spec) -> Early {
+        match (spec.lab.control_planes, KubeProxy::of(&spec.values)) {
+            (1, KubeProxy::None) => Early::Yes,
+            _ => Early::No,
+        }
+    }
+}
+
+/// A client of the API as soon as it can be worked with, its kubeconfig at `kubeconfig`: when `answers` ends, or kind with its own.
+async fn api_of(
+    answers: impl Future<Output = Result<kube::Client, KindError>>,
+    made: oneshot::Receiver<()>,
+    of_kind: &Path,
+    kubeconfig: &Path,
+) -> Result<kube::Client, KindError> {
+    let ended = async {
+        // One that failed ends everything here by its error.
+        if made.await.is_err() {
+            std::future::pending::<()>().await;
+        }
+    };
+    tokio::select! {
+        client = answers => client,
+        () = ended => {
+            let failed = |source: std::io::Error| KindError::Api { operation: "take kind's kubeconfig".to_owned(), source: source.into() };
+            std::fs::rename(of_kind, kubeconfig).map_err(failed)?;
+            connect(kubeconfig).await
+        }
+    }
+}
+
 /// The agent and every image into every node, as soon as each runs.
 async fn furnish(ground: &Ground, nodes: &[String], parts: &Parts, agent_image: &str) -> Result<(), KindError> {
     let image = image_archive(agent_image, &agent_layer(&parts.agent.bytes));
@@ -304,6 +363,47 @@ mod tests {
     #![allow(clippy::unwrap_used, reason = "tests")]
 
     use super::*;
+
+    fn spec(control_planes: u32, values: serde_json::Value) -> Spec {
+        Spec {
+            lab: Lab { control_planes, ..Lab::default() },
+            cilium: "1.17.1".into(),
+            upgraded_to: None,
+            values: serde_json::from_value(values).unwrap(),
+            gateway_api: None,
+        }
+    }
+
+    #[test]
+    fn cilium_comes_early_unless_the_api_or_kube_proxy_comes_late() {
+        assert_eq!(Early::of(&spec(1, serde_json::json!({}))), Early::Yes);
+        assert_eq!(Early::of(&spec(3, serde_json::json!({}))), Early::No);
+        assert_eq!(Early::of(&spec(1, serde_json::json!({"kubeProxyReplacement": false}))), Early::No);
+    }
+
+    /// With no control plane that could answer before, the API is the one that kind says, once it is done, and not sooner.
+    #[tokio::test]
+    async fn without_an_early_api_kinds_own_is_taken_when_kind_is_done() {
+        let folder = tempfile::tempdir().unwrap();
+        let (of_kind, kubeconfig) = (folder.path().join("of-kind"), folder.path().join("kubeconfig"));
+        let (done, made) = oneshot::channel();
+        let mut asked = std::pin::pin!(api_of(std::future::pending(), made, &of_kind, &kubeconfig));
+        assert!(futures::poll!(&mut asked).is_pending());
+        std::fs::write(&of_kind, KUBECONFIG).unwrap();
+        done.send(()).unwrap();
+        asked.await.unwrap();
+        assert_eq!((std::fs::read_to_string(&kubeconfig).unwrap().as_str(), of_kind.exists()), (KUBECONFIG, false));
+        // kind that failed says so itself; nobody goes on with an API that is not there.
+        let (failed, made) = oneshot::channel::<()>();
+        drop(failed);
+        let mut asked = std::pin::pin!(api_of(std::future::pending(), made, &of_kind, &kubeconfig));
+        assert!(futures::poll!(&mut asked).is_pending());
+    }
+
+    const KUBECONFIG: &str = r#"{"apiVersion": "v1", "kind": "Config", "current-context": "kind-plumb-1",
+        "clusters": [{"name": "kind-plumb-1", "cluster": {"server": "http://127.0.0.1:1"}}],
+        "users": [{"name": "kind-plumb-1", "user": {}}],
+        "contexts": [{"name": "kind-plumb-1", "context": {"cluster": "kind-plumb-1", "user": "kind-plumb-1"}}]}"#;
 
     #[test]
     fn a_run_and_its_cluster_have_names_that_belong_together() {

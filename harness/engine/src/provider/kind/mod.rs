@@ -2,6 +2,7 @@
 //! lab is its vantage points, its nodes and its end.
 
 pub mod agents;
+mod api;
 mod availability;
 mod clean;
 pub mod cluster;
