@@ -127,6 +127,10 @@ pub(crate) struct Parts {
     /// Reference under which that cluster can pull the agent's image
     #[arg(long, value_name = "IMAGE")]
     agent_image: Option<String>,
+    /// A network of that cluster, the nodes' interface on it, and addresses there that Services may have, for example
+    /// net0=ens19,192.168.7.240-192.168.7.250; may be given several times
+    #[arg(long = "network", value_name = "NETWORK=INTERFACE[,FIRST-LAST]")]
+    networks: Vec<String>,
     /// Use this machine as the outside client of that cluster: it reaches the nodes and is none of them
     #[arg(long)]
     client_here: bool,
@@ -139,10 +143,10 @@ impl Parts {
     /// With what the environment names for the rest.
     pub(crate) fn given(&self) -> Given {
         let Parts { kind, cilium_cli, node_image, chart, images, crds, agent, values, .. } = self.clone();
-        let Parts { cilium_version, kubeconfig, context, agent_image, client_here, offline, .. } = self.clone();
+        let Parts { cilium_version, kubeconfig, context, agent_image, networks, client_here, offline, .. } = self.clone();
         let reach = if offline { Reach::Offline } else { Reach::Online };
         let parts = Given { kind, cilium_cli, node_image, chart, images, crds, agent, values, cilium_version, ..Given::default() };
-        Given { kubeconfig, context, agent_image, client_here, reach, ..parts }.or(Given::from_env())
+        Given { kubeconfig, context, agent_image, networks, client_here, reach, ..parts }.or(Given::from_env())
     }
 }
 

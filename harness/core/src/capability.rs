@@ -6,6 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::Value;
 
+use crate::networks::NamedNetwork;
 use crate::running::Running;
 use crate::scenario::model::{GatewayApi, NodeAction, Scenario, Step, Watch};
 
@@ -24,6 +25,8 @@ pub struct Capability {
     pub capture: bool,
     /// Whether nodes can have further networks beside the node network.
     pub second_networks: bool,
+    /// Networks its user named, and how many addresses for Services each has: of those it has no others.
+    pub networks: BTreeMap<String, u32>,
     /// Whether it makes the nodes, so that a lab can ask for a number of them.
     pub makes_nodes: bool,
     /// Virtual addresses it keeps free on each network.
@@ -94,6 +97,7 @@ impl Capability {
             disruptions: &["link", "partition", "agent", "api"],
             capture: true,
             second_networks: true,
+            networks: BTreeMap::new(),
             makes_nodes: true,
             virtual_addresses: 31,
             cilium: &[],
@@ -119,6 +123,7 @@ impl Capability {
             disruptions: &[],
             capture: true,
             second_networks: false,
+            networks: BTreeMap::new(),
             makes_nodes: false,
             virtual_addresses: 0,
             // It is somebody's: nothing in it is restarted or upgraded.
@@ -135,6 +140,18 @@ impl Capability {
     pub fn with_client(mut self) -> Capability {
         self.vantages.insert("client");
         self
+    }
+
+    /// The same with networks its user named.
+    #[must_use]
+    pub fn with_networks(mut self, networks: &[NamedNetwork]) -> Capability {
+        self.networks = networks.iter().map(|named| (named.network.clone(), named.count())).collect();
+        self
+    }
+
+    /// How many addresses for Services a network has.
+    pub fn addresses_on(&self, network: &str) -> u32 {
+        self.networks.get(network).copied().unwrap_or(self.virtual_addresses)
     }
 
     /// The same for a certain cluster. One that is a reference network has what a reference network has.
@@ -185,6 +202,8 @@ impl Capability {
     pub fn lacks(&self, needs: &BTreeSet<Need>) -> Vec<String> {
         let option = |need: &Need| match (self.provider.as_str(), need) {
             ("kubeconfig", Need::Vantage("client")) => " (--client-here makes this machine one)",
+            ("kubeconfig", Need::Network(_)) => " (--network names its interface)",
+            ("kubeconfig", Need::VirtualAddresses { .. }) => " (--network names them)",
             _ => "",
         };
         let lacking = needs.iter().filter(|need| !self.has(need));
@@ -197,8 +216,8 @@ impl Capability {
             Need::Node(action) => self.node_actions.contains(action),
             Need::Disruption(verb) => self.disruptions.contains(verb),
             Need::Capture => self.capture,
-            Need::SecondNetwork => self.second_networks,
-            Need::VirtualAddress => self.virtual_addresses > 0,
+            Need::Network(name) => self.second_networks || self.networks.contains_key(name),
+            Need::VirtualAddresses { network, count } => *count <= self.addresses_on(network),
             Need::Cilium(verb) => self.cilium.contains(verb),
         }
     }
@@ -216,9 +235,14 @@ pub enum Need {
     /// Captures.
     Capture,
     /// A network beside the node network.
-    SecondNetwork,
+    Network(String),
     /// Addresses of a network that nobody else has.
-    VirtualAddress,
+    VirtualAddresses {
+        /// The network.
+        network: String,
+        /// How many.
+        count: u32,
+    },
     /// A verb about Cilium itself.
     Cilium(&'static str),
 }
@@ -235,23 +259,19 @@ impl Need {
             Need::Disruption("api") => "way to pause the API server".to_owned(),
             Need::Disruption(verb) => format!("way to do what `{verb}` does"),
             Need::Capture => "capture".to_owned(),
-            Need::SecondNetwork => "second network".to_owned(),
-            Need::VirtualAddress => "range of virtual addresses".to_owned(),
+            Need::Network(name) => format!("second network {name}"),
+            Need::VirtualAddresses { network, count: 1 } => format!("virtual address on {network}"),
+            Need::VirtualAddresses { network, count } => format!("{count} virtual addresses on {network}"),
             Need::Cilium("config") => "configuration of Cilium to read".to_owned(),
             Need::Cilium(verb) => format!("Cilium to {verb}"),
         }
     }
 }
 
-/// What a scenario needs, from its lab and its steps. `virtual_addresses`: whether a manifest asks for one.
-pub fn needs(scenario: &Scenario, virtual_addresses: bool) -> BTreeSet<Need> {
-    let mut needs = BTreeSet::new();
-    if scenario.lab.networks.len() > 1 {
-        needs.insert(Need::SecondNetwork);
-    }
-    if virtual_addresses {
-        needs.insert(Need::VirtualAddress);
-    }
+/// What a scenario needs, from its lab and its steps. `virtual_addresses`: how many its texts ask for, by network.
+pub fn needs(scenario: &Scenario, virtual_addresses: &BTreeMap<String, u32>) -> BTreeSet<Need> {
+    let mut needs: BTreeSet<Need> = scenario.lab.networks.iter().skip(1).cloned().map(Need::Network).collect();
+    needs.extend(virtual_addresses.iter().map(|(network, count)| Need::VirtualAddresses { network: network.clone(), count: *count }));
     for step in scenario.every_step() {
         needs.extend(step.from().and_then(vantage));
         match step {

@@ -3,6 +3,7 @@
 //! The engine writes observations; the judge reads them. An observation never says whether it is good.
 
 use std::collections::BTreeMap;
+use std::net::Ipv4Addr;
 
 use serde::{Deserialize, Serialize};
 
@@ -210,12 +211,43 @@ pub struct LabFacts {
     pub nodes: BTreeMap<String, NodeFacts>,
     /// The outside client's links.
     pub client: Vec<probe::Link>,
+    /// Networks whose interface is called otherwise than the network, or whose addresses for Services the user named: only where nodes
+    /// were found, not made.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub networks: BTreeMap<String, NetworkFacts>,
     /// Values of the profile this provider does not model.
     pub unmodelled: Vec<String>,
     /// Faults switched on.
     pub faults: Vec<String>,
     /// How long each phase of making it took, milliseconds.
     pub phases_ms: BTreeMap<String, u64>,
+}
+
+/// A network of nodes that were found.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct NetworkFacts {
+    /// The interface by which nodes are on it.
+    pub interface: String,
+    /// The interface by which the outside client is on it, where it is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub client: Option<String>,
+    /// First and last address there for Services.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub addresses: Option<(Ipv4Addr, Ipv4Addr)>,
+}
+
+impl LabFacts {
+    /// What a network's interface is called at a vantage point (`client`, `node/...`); in Pods every name is their own.
+    pub fn interface<'a>(&'a self, vantage: &str, network: &'a str) -> &'a str {
+        let facts = self.networks.get(network);
+        let named = match vantage.split('/').next() {
+            Some("client") => facts.and_then(|facts| facts.client.as_deref()),
+            Some("node") => facts.map(|facts| facts.interface.as_str()),
+            _ => None,
+        };
+        named.unwrap_or(network)
+    }
 }
 
 /// A node as it was made.

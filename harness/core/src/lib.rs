@@ -22,6 +22,8 @@ pub mod profile;
 
 pub mod docs;
 
+pub mod networks;
+
 pub mod running;
 
 pub mod capability;

@@ -8,13 +8,26 @@ use plumb_engine::cluster::Cluster;
 use plumb_engine::library::{Ask, Library};
 use plumb_engine::provider::refnet;
 use plumb_refnet::lab::LabHandle;
+use plumb_refnet::spec::LabSpec;
 use serde_json::Value;
 use tokio::net::TcpListener;
 
 /// Limit for one call to its API.
 const CALL: Duration = Duration::from_secs(20);
 /// Kinds a run makes, or that are made for it.
-const KINDS: [&str; 9] = ["namespace", "deployment", "daemonset", "pod", "service", "endpointslice", "secret", "gateway", "tlsroute"];
+const KINDS: [&str; 11] = [
+    "namespace",
+    "deployment",
+    "daemonset",
+    "pod",
+    "service",
+    "endpointslice",
+    "secret",
+    "gateway",
+    "tlsroute",
+    "ciliumloadbalancerippool",
+    "ciliuml2announcementpolicy",
+];
 
 /// A cluster that runs. It ends with its value.
 pub(crate) struct Lab {
@@ -27,10 +40,16 @@ pub(crate) struct Lab {
 impl Lab {
     /// One as a scenario wants it, perhaps with a fault that whoever adopts it knows nothing of.
     pub(crate) fn start(scenario: &str, fault: Option<&str>) -> Lab {
+        Lab::changed(scenario, fault, |_| {})
+    }
+
+    /// The same but for what is changed.
+    pub(crate) fn changed(scenario: &str, fault: Option<&str>, change: impl FnOnce(&mut LabSpec)) -> Lab {
         let library = Library::find(None).unwrap();
         let entry = library.scenario(scenario).unwrap();
         let plan = library.plan(&entry, &Ask { provider: "refnet", fault, seed: 1, ..Ask::default() }).unwrap();
-        let (spec, _) = refnet::spec(&plan).unwrap();
+        let (mut spec, _) = refnet::spec(&plan).unwrap();
+        change(&mut spec);
         let folder = tempfile::tempdir().unwrap();
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
         let (handle, port) = runtime.block_on(async {

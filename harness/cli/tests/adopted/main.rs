@@ -14,6 +14,7 @@ use libtest_mimic::{Arguments, Completion, Failed, Trial};
 use plumb_engine::cluster::{ResourceRef, manifest};
 use plumb_engine::parts::Given;
 use plumb_engine::provider;
+use plumb_refnet::spec::{LabSpec, NodeSpec};
 use serde_json::json;
 
 /// First word of this program as whoever goes into a lab and runs another there.
@@ -22,6 +23,9 @@ const INSIDE: &str = "__inside";
 const FROM_OUTSIDE: &str = "tls-terminate";
 /// The scenario that needs neither a client nor a second network.
 const SCENARIO: &str = "encrypt-pods-only";
+/// The scenario that needs a second network and free addresses on it, and what those are here: the interface is called otherwise.
+const ANNOUNCED: &str = "l2-announce";
+const NAMED: &str = "net0=ens19,10.10.0.220-10.10.0.230";
 /// How long anything here may take on a busy machine.
 const LIMIT: Duration = Duration::from_secs(120);
 
@@ -46,6 +50,8 @@ fn main() -> ExitCode {
         Trial::ignorable_test("a_cluster_that_cannot_be_reached_is_named_with_its_cure", || here(unreachable)),
         Trial::ignorable_test("a_machine_beside_the_cluster_is_its_outside_client", || here(outside)),
         Trial::ignorable_test("a_machine_that_is_a_node_or_reaches_none_is_no_outside_client", || here(not_outside)),
+        Trial::ignorable_test("an_address_is_announced_on_the_network_that_was_named", || here(announced)),
+        Trial::ignorable_test("a_network_that_is_not_as_it_was_named_is_refused_with_everything_that_is_wrong", || here(not_as_named)),
         Trial::ignorable_test("sweep_looks_into_a_cluster_only_when_told_to", || here(swept)),
     ];
     libtest_mimic::run(&args, trials).exit_code()
@@ -245,10 +251,11 @@ fn inside(lab: &Path, vantage: &str, program: &[String]) -> ExitCode {
 }
 
 /// `plumb run` of a scenario by a machine at a vantage point of the lab, which it also is the outside client of.
-fn run_at(lab: &Lab, vantage: &str, scenario: &str) -> Ended {
+fn run_at(lab: &Lab, vantage: &str, scenario: &str, networks: &[&str]) -> Ended {
     let (own, out) = (std::env::current_exe().unwrap(), lab.out());
     let inside = ["--client-here".to_owned(), "--scenarios".to_owned(), scenarios()];
-    let mut words: Vec<String> = words(lab, scenario, &out).into_iter().map(str::to_owned).chain(inside).collect();
+    let networks = networks.iter().flat_map(|network| ["--network".to_owned(), (*network).to_owned()]);
+    let mut words: Vec<String> = words(lab, scenario, &out).into_iter().map(str::to_owned).chain(inside).chain(networks).collect();
     // The API's own address: the port of this machine is not there.
     let at = words.iter().position(|word| word == "--kubeconfig").unwrap();
     words[at + 1] = lab.own_kubeconfig();
@@ -264,7 +271,7 @@ fn scenarios() -> String {
 fn outside() {
     for (fault, code, says) in [(None, 0, "shown in"), (Some("cert-wrong"), 1, "FAIL    bookinfo-terminated")] {
         let lab = Lab::start(FROM_OUTSIDE, fault);
-        let ended = run_at(&lab, "client", FROM_OUTSIDE);
+        let ended = run_at(&lab, "client", FROM_OUTSIDE, &[]);
         ended.says(code, &["REFERENCE NETWORK, NOT CILIUM", says]);
         assert_eq!(lab.left(), Vec::<String>::new());
         // Of the machine only the link towards the nodes is told.
@@ -277,7 +284,7 @@ fn outside() {
 
 fn not_outside() {
     let lab = Lab::start(FROM_OUTSIDE, None);
-    let ended = run_at(&lab, "node/worker", FROM_OUTSIDE);
+    let ended = run_at(&lab, "node/worker", FROM_OUTSIDE, &[]);
     ended.says(2, &["it has the address", "of node worker", "hint: run plumb on a machine that is no node"]);
     // This machine is in none of the lab's networks.
     let out = lab.out();
@@ -286,6 +293,53 @@ fn not_outside() {
         2,
         &["the agent on these nodes does not echo what is sent there: ", "worker2 (10.9.0.4:", "hint: run plumb where the nodes'"],
     );
+    assert_eq!(lab.left(), Vec::<String>::new());
+}
+
+/// What the scenario calls `net0` is `ens19` there.
+fn renamed(spec: &mut LabSpec) {
+    let names = spec.networks.iter_mut().map(|network| &mut network.interface).chain(&mut spec.client);
+    names.filter(|name| *name == "net0").for_each(|name| "ens19".clone_into(name));
+    if let Some(serde_json::Value::Array(devices)) = spec.values.get_mut("devices") {
+        devices.iter_mut().filter(|device| *device == "net0").for_each(|device| *device = "ens19".into());
+    }
+}
+
+fn announced() {
+    for (fault, code, says) in [(None, 0, "shown in"), (Some("arp-two-answerers"), 1, "FAIL    holder-answers-on-net0")] {
+        let lab = Lab::changed(ANNOUNCED, fault, renamed);
+        let ended = run_at(&lab, "client", ANNOUNCED, &[NAMED]);
+        ended.says(code, &["REFERENCE NETWORK, NOT CILIUM", says]);
+        assert_eq!(lab.left(), Vec::<String>::new());
+        let evidence = std::fs::read_to_string(only_run(&lab).join("evidence.jsonl")).unwrap();
+        let facts = evidence.lines().find_map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap()["fact"].get("lab").cloned());
+        let expected = json!({"interface": "ens19", "client": "ens19", "addresses": ["10.10.0.220", "10.10.0.230"]});
+        assert_eq!(facts.unwrap()["networks"]["net0"], expected);
+    }
+}
+
+fn not_as_named() {
+    let lab = Lab::changed(ANNOUNCED, None, |spec| {
+        renamed(spec);
+        // One more than the scenario has a part for.
+        spec.nodes.push(NodeSpec { name: "worker3".into(), control_plane: false });
+    });
+    let lacks = [
+        "kubeconfig has no second network net0 (--network names its interface)",
+        "kubeconfig has no virtual address on net0 (--network names",
+    ];
+    run_at(&lab, "client", ANNOUNCED, &[]).says(4, &lacks);
+    run_at(&lab, "client", ANNOUNCED, &["net0=ens19"]).says(4, &lacks[1..]);
+    let mistakes = ["--network net0: there is no `=` in it", "--network net0=a,b: `b` is no IPv4 address", "hint: NETWORK=INTERFACE"];
+    run_at(&lab, "client", ANNOUNCED, &["net0", "net0=a,b"]).says(3, &mistakes);
+    let wrong = ["node control-plane has no interface net0 to be on net0; it has", "node worker2 has no interface net0"];
+    run_at(&lab, "client", ANNOUNCED, &["net0=net0,10.10.0.220-10.10.0.230"]).says(2, &wrong);
+    let wrong =
+        ["10.10.1.1, kept for Services on net0, is not in the subnet of its nodes there (10.10.0.0/24)", "is an address of node worker"];
+    run_at(&lab, "client", ANNOUNCED, &["net0=ens19,10.10.0.3-10.10.1.1"]).says(2, &wrong);
+    // An address that somebody has who plays no part.
+    let wrong = ["10.10.0.5, kept for Services on net0, is in use: ", " answers ARP for it"];
+    run_at(&lab, "client", ANNOUNCED, &["net0=ens19,10.10.0.5-10.10.0.30"]).says(2, &wrong);
     assert_eq!(lab.left(), Vec::<String>::new());
 }
 

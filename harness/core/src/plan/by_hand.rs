@@ -4,6 +4,7 @@
 
 use std::collections::BTreeMap;
 
+use super::planner::virtual_addresses;
 use super::{Disposition, Plan};
 use crate::capability::{Capability, needs};
 use crate::scenario::model::{FORMAT, Install, Lab, Scenario, Step};
@@ -55,7 +56,7 @@ impl Plan {
             |file: &String| scenario.steps.iter().any(|step| matches!(step, Step::Apply(apply) if apply.file.as_ref() == Some(file)));
         self.manifests.retain(|file, _| named(file));
         let mut reasons = unavailable.to_vec();
-        reasons.extend(provider.lacks(&needs(&self.scenario, self.manifests.values().any(|text| text.contains("${vip:")))));
+        reasons.extend(provider.lacks(&needs(&self.scenario, &virtual_addresses(&self.scenario, &self.manifests))));
         if let Some(fault) = self.fault.as_deref().filter(|fault| !provider.faults.contains(fault)) {
             reasons.push(format!("{} has no fault {fault}: faults are switches of the reference network", self.provider));
         }

@@ -15,6 +15,9 @@ pub enum Placeholder {
         /// Number in the range, from 0.
         n: u32,
     },
+    /// `${interface:<network>}`: the interface by which nodes are on that network: its own name where nodes are made, and what
+    /// `--network` says where they are found.
+    Interface(String),
     /// `${namespace}`: the namespace of the run.
     Namespace,
     /// `${node:<name>}`: the Kubernetes name of a node, given its name in the scenario.
@@ -31,6 +34,7 @@ impl fmt::Display for Placeholder {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Placeholder::Vip { network, n } => write!(f, "${{vip:{network}:{n}}}"),
+            Placeholder::Interface(network) => write!(f, "${{interface:{network}}}"),
             Placeholder::Namespace => f.write_str("${namespace}"),
             Placeholder::Node(name) => write!(f, "${{node:{name}}}"),
             Placeholder::Address(name) => write!(f, "${{address:{name}}}"),
@@ -45,8 +49,8 @@ impl fmt::Display for Placeholder {
 pub enum BadPlaceholder {
     /// There is no such placeholder.
     #[error(
-        "`{text}` is not a placeholder: expected ${{vip:<network>:<n>}}, ${{namespace}}, ${{node:<name>}}, ${{address:<name>}}, \
-         ${{api:pool}} or ${{api:tlsroute}}"
+        "`{text}` is not a placeholder: expected ${{vip:<network>:<n>}}, ${{interface:<network>}}, ${{namespace}}, ${{node:<name>}}, \
+         ${{address:<name>}}, ${{api:pool}} or ${{api:tlsroute}}"
     )]
     Unknown {
         /// As it stands.
@@ -95,6 +99,7 @@ fn parse(inner: &str) -> Option<Placeholder> {
     }
     match pieces.as_slice() {
         ["vip", network, n] => Some(Placeholder::Vip { network: (*network).to_owned(), n: n.parse().ok()? }),
+        ["interface", network] => Some(Placeholder::Interface((*network).to_owned())),
         ["namespace"] => Some(Placeholder::Namespace),
         ["node", name] => Some(Placeholder::Node((*name).to_owned())),
         ["address", name] => Some(Placeholder::Address((*name).to_owned())),
@@ -130,11 +135,12 @@ mod tests {
     fn placeholders_are_filled_from_the_lab() {
         let lookup = |placeholder: &Placeholder| match placeholder {
             Placeholder::Vip { network, n } if network == "net0" => Some(format!("10.9.1.{}", 220 + n)),
+            Placeholder::Interface(network) if network == "net0" => Some("ens19".to_owned()),
             Placeholder::Namespace => Some("default".to_owned()),
             _ => None,
         };
-        let text = "start: ${vip:net0:0}\nstop: ${vip:net0:9} # ${namespace} $ {x} $x";
-        assert_eq!(substitute(text, lookup).unwrap(), "start: 10.9.1.220\nstop: 10.9.1.229 # default $ {x} $x");
+        let text = "start: ${vip:net0:0}\nstop: ${vip:net0:9} # ${namespace} $ {x} $x ^${interface:net0}$";
+        assert_eq!(substitute(text, lookup).unwrap(), "start: 10.9.1.220\nstop: 10.9.1.229 # default $ {x} $x ^ens19$");
         assert!(matches!(substitute("${vip:eth0:0}", lookup), Err(BadPlaceholder::NoValue { .. })));
     }
 

@@ -142,14 +142,14 @@ pub fn plan(input: &PlanInput<'_>) -> Result<Plan, PlanErrors> {
     if !errors.is_empty() {
         return Err(PlanErrors(errors));
     }
-    let virtual_addresses = manifests.values().any(|text| text.contains("${vip:")) || asks_for_address(&scenario);
+    let virtual_addresses = virtual_addresses(&scenario, &manifests);
     let differences = input.provider.running.as_ref().map(|running| {
         let kinds = kinds(&scenario, &manifests);
         let asked = Asked { version: asked, values: &values, gateway_api: gateway_api.as_ref(), kinds: &kinds, scenario: &scenario };
         (running, running.differences(&asked))
     });
     let found = differences.as_ref().map(|(_, differences)| differences.skips.as_slice()).unwrap_or_default();
-    let disposition = disposition(input, &scenario, virtual_addresses, found);
+    let disposition = disposition(input, &scenario, &virtual_addresses, found);
     let adopted = differences.map(|(running, differences)| Adopted { system: running.system.clone(), differences: differences.named });
     Ok(Plan {
         adopted,
@@ -190,7 +190,7 @@ fn values(input: &PlanInput<'_>, profile: &Profile, variants: &[&Variant]) -> Va
     values
 }
 
-fn disposition(input: &PlanInput<'_>, scenario: &Scenario, virtual_addresses: bool, found: &[String]) -> Disposition {
+fn disposition(input: &PlanInput<'_>, scenario: &Scenario, virtual_addresses: &BTreeMap<String, u32>, found: &[String]) -> Disposition {
     let provider = &input.provider.provider;
     let mut reasons: Vec<String> = input.unavailable.to_vec();
     let install = &scenario.install;
@@ -308,9 +308,22 @@ fn dangling(scenario: &Scenario, errors: &mut Vec<PlanError>) {
     }
 }
 
-fn asks_for_address(scenario: &Scenario) -> bool {
-    let manifest = |step: &&Step| matches!(step, Step::Apply(apply) if apply.manifest.as_deref().is_some_and(|m| m.contains("${vip:")));
-    scenario.every_step().iter().any(manifest) || targets(scenario).iter().any(|text| text.contains("${vip:"))
+/// How many virtual addresses the texts of a scenario ask for, by network: the highest number of each, for a pool may be from one to another.
+pub(super) fn virtual_addresses(scenario: &Scenario, manifests: &BTreeMap<String, String>) -> BTreeMap<String, u32> {
+    let inline = scenario.every_step().into_iter().filter_map(|step| match step {
+        Step::Apply(apply) => apply.manifest.as_deref(),
+        _ => None,
+    });
+    let texts = manifests.values().map(String::as_str).chain(inline).chain(targets(scenario));
+    let mut asked = BTreeMap::new();
+    // What is no placeholder was found before.
+    for (_, placeholder) in texts.filter_map(|text| placeholders::find(text).ok()).flatten() {
+        if let Placeholder::Vip { network, n } = placeholder {
+            let count = asked.entry(network).or_insert(0);
+            *count = n.saturating_add(1).max(*count);
+        }
+    }
+    asked
 }
 
 fn targets(scenario: &Scenario) -> Vec<&str> {
@@ -435,9 +448,11 @@ impl Texts<'_> {
         let nodes = node_names(self.lab.control_planes, self.lab.workers);
         for (_, placeholder) in placeholders::find(text)? {
             let there = match &placeholder {
+                // A cluster that was found has as many as its user says: fewer are a reason to skip.
                 Placeholder::Vip { network, n } => {
-                    self.lab.networks.contains(network) && (self.provider.virtual_addresses == 0 || *n < self.provider.virtual_addresses)
+                    self.lab.networks.contains(network) && (!self.provider.makes_nodes || *n < self.provider.addresses_on(network))
                 }
+                Placeholder::Interface(network) => self.lab.networks.contains(network),
                 Placeholder::Node(name) | Placeholder::Address(name) => nodes.contains(name),
                 Placeholder::Namespace | Placeholder::PoolApi | Placeholder::TlsRouteApi => true,
             };

@@ -6,6 +6,7 @@ use serde_json::json;
 
 use super::*;
 use crate::capability::Capability;
+use crate::networks::NamedNetwork;
 use crate::running::{Installed, Running};
 use crate::scenario::model::{System, When};
 use crate::values::Values;
@@ -239,11 +240,28 @@ fn what_a_provider_lacks_is_a_reason_to_skip_and_all_are_told() {
             "no kubeconfig was given",
             "it is meant for profile small, other, not third",
             "kubeconfig has no outside client (--client-here makes this machine one)",
-            "kubeconfig has no second network",
-            "kubeconfig has no range of virtual addresses",
+            "kubeconfig has no second network net0 (--network names its interface)",
+            "kubeconfig has no virtual address on net0 (--network names them)",
             "kubeconfig has no fault backend-wrong-id: faults are switches of the reference network",
         ]
     );
+}
+
+#[test]
+fn networks_that_were_named_are_there_with_as_many_addresses_as_were_named() {
+    let mut case = Case::new();
+    case.manifests.insert("manifests/pool.yaml".to_owned(), POOL.replace("${vip:net0:0}", "${vip:net0:9}"));
+    let with = |network: &str| Capability::kubeconfig().with_client().with_networks(&[NamedNetwork::parse(network).unwrap()]);
+    case.provider = with("net0=ens19,10.0.0.1-10.0.0.9");
+    assert_eq!(case.skips(), ["kubeconfig has no 10 virtual addresses on net0 (--network names them)"]);
+    case.provider = with("net0=ens19,10.0.0.1-10.0.0.10");
+    assert_eq!(case.skips(), [] as [&str; 0]);
+    case.provider = with("net1=ens19,10.0.0.1-10.0.0.10");
+    assert_eq!(case.skips()[0], "kubeconfig has no second network net0 (--network names its interface)");
+    // Where nodes are made, a number that is not there is a mistake of the scenario.
+    case.provider = Capability::refnet();
+    case.manifests.insert("manifests/pool.yaml".to_owned(), POOL.replace("${vip:net0:0}", "${vip:net0:31}"));
+    assert!(case.plan().unwrap_err().to_string().contains("this lab has no value for `${vip:net0:31}`"));
 }
 
 #[test]

@@ -60,8 +60,9 @@ impl Context {
         }
     }
 
-    /// The hardware address of a node's interface, by the node's logical name.
-    pub(super) fn mac_of(&self, node: &NodeFacts, interface: &str) -> Option<String> {
+    /// The hardware address of a node on a network.
+    pub(super) fn mac_of(&self, node: &NodeFacts, network: &str) -> Option<String> {
+        let interface = self.lab.interface("node", network);
         node.links.iter().find(|link| link.name == interface).and_then(|link| link.mac.clone())
     }
 }

@@ -240,15 +240,17 @@ fn last_words(log: &str) -> Vec<String> {
     words.map(|line| line.chars().take(LOG_WIDTH).collect()).collect()
 }
 
-/// As Cilium's logs mark it (logfmt of logrus and slog, and JSON), and the Go runtime itself.
+/// As Cilium's logs mark it (logfmt of logrus and slog, and JSON), Envoy's, and the Go runtime itself.
 fn is_grave(line: &str) -> bool {
-    const MARKS: [&str; 8] = [
+    const MARKS: [&str; 10] = [
         "level=fatal",
         "level=error",
         "level=panic",
         "level=ERROR",
         "\"level\":\"fatal\"",
         "\"level\":\"error\"",
+        "][critical][",
+        "][error][",
         "panic: ",
         "fatal error: ",
     ];

@@ -150,6 +150,10 @@ fn the_last_words_begin_with_what_was_grave() {
     let at_the_end = [calm.clone(), vec![fatal.clone()]].concat();
     assert_eq!(said(&at_the_end), [calm[29..].to_vec(), vec![fatal]].concat());
     assert!(said(&[]).is_empty());
+    // Envoy, which says its whole configuration after what is wrong with it (1.16.2 with another Envoy).
+    let critical = "[2026-11-27 21:00:55.982][1][critical][main] [source/server/server.cc:453] error `Unable to parse JSON as proto`: {";
+    let dump = [vec![critical.to_owned()], vec!["  }".to_owned(); 130]].concat();
+    assert_eq!(said(&dump)[..2], [critical.to_owned(), "...".to_owned()]);
 }
 
 #[tokio::test]

@@ -56,6 +56,9 @@ pub struct Given {
     pub context: Option<String>,
     /// Reference under which that cluster can pull the agent's image.
     pub agent_image: Option<String>,
+    /// Networks of that cluster, as [`plumb_core::networks::NamedNetwork`] reads them.
+    #[serde(default)]
+    pub networks: Vec<String>,
     /// This machine is the outside client of that cluster.
     #[serde(default)]
     pub client_here: bool,
@@ -70,7 +73,7 @@ pub struct Given {
 impl Given {
     /// What the environment names: `PLUMB_KIND`, `PLUMB_CILIUM_CLI`, `PLUMB_NODE_IMAGE`, `PLUMB_CHART`, `PLUMB_IMAGES`, `PLUMB_CRDS`,
     /// `PLUMB_AGENT`, `PLUMB_KUBECONFIG`, `PLUMB_CONTEXT`, `PLUMB_AGENT_IMAGE`, `PLUMB_VALUES` (paths with colons between),
-    /// `PLUMB_CILIUM_VERSION`, `PLUMB_CLIENT_HERE` and `PLUMB_OFFLINE` (any value but empty or `0`).
+    /// `PLUMB_CILIUM_VERSION`, `PLUMB_NETWORKS` (with spaces between), `PLUMB_CLIENT_HERE` and `PLUMB_OFFLINE` (any value but empty or `0`).
     pub fn from_env() -> Given {
         let text = |name: &str| std::env::var(name).ok().filter(|text| !text.is_empty());
         let path = |name: &str| text(name).map(PathBuf::from);
@@ -86,6 +89,7 @@ impl Given {
             kubeconfig: path("PLUMB_KUBECONFIG"),
             context: text("PLUMB_CONTEXT"),
             agent_image: text("PLUMB_AGENT_IMAGE"),
+            networks: text("PLUMB_NETWORKS").map(|list| list.split_whitespace().map(str::to_owned).collect()).unwrap_or_default(),
             client_here: on("PLUMB_CLIENT_HERE"),
             values: text("PLUMB_VALUES").map(|list| std::env::split_paths(&list).collect()).unwrap_or_default(),
             cilium_version: text("PLUMB_CILIUM_VERSION"),
@@ -107,6 +111,7 @@ impl Given {
             kubeconfig: self.kubeconfig.or(other.kubeconfig),
             context: self.context.or(other.context),
             agent_image: self.agent_image.or(other.agent_image),
+            networks: if self.networks.is_empty() { other.networks } else { self.networks },
             client_here: self.client_here || other.client_here,
             values: if self.values.is_empty() { other.values } else { self.values },
             cilium_version: self.cilium_version.or(other.cilium_version),

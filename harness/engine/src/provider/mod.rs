@@ -338,7 +338,7 @@ impl Lab {
         match self {
             Lab::Refnet(lab) => lab.virtual_address(network, n),
             Lab::Kind(lab) => lab.virtual_address(network, n),
-            Lab::Kubeconfig(_) => None,
+            Lab::Kubeconfig(lab) => lab.virtual_address(network, n),
         }
     }
 

@@ -75,6 +75,7 @@ impl RefnetLab {
             client: ready.client.clone(),
             unmodelled: self.unmodelled.clone(),
             faults: self.faults.clone(),
+            networks: BTreeMap::new(),
             phases_ms: ready.phases_ms.clone(),
         }
     }

@@ -19,7 +19,7 @@ pub(super) async fn arp(scene: &Scene, probe: &ArpProbe, patience: Patience) -> 
     let path = Path::find(scene, &probe.from, &probe.to, None, patience).await?;
     let address = path.ipv4()?;
     let op = ArpOp {
-        interface: probe.network.clone(),
+        interface: scene.facts.interface(&probe.from, &probe.network).to_owned(),
         target: address,
         source: None,
         count: probe.count,

@@ -209,6 +209,7 @@ impl Scene {
     pub(super) fn fill(&self, text: &str) -> Result<String, placeholders::BadPlaceholder> {
         placeholders::substitute(text, |placeholder| match placeholder {
             Placeholder::Vip { network, n } => self.lab.virtual_address(network, *n),
+            Placeholder::Interface(network) => Some(self.facts.interface("node", network).to_owned()),
             Placeholder::Namespace => Some("default".into()),
             Placeholder::Node(name) => self.facts.nodes.get(name).map(|node| node.name.clone()),
             Placeholder::Address(name) => self.facts.nodes.get(name).map(|node| node.address.clone()),

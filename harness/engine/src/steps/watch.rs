@@ -71,7 +71,7 @@ async fn start<'a>(scene: &Scene, id: &'a str, watch: &Watch, canaries: &[Canary
             let operation = format!("capture on {}", watch.on);
             let place = scene.place(&watch.on).await.map_err(|missing| unmade(Missed::nowhere(&watch.on, missing), &operation))?;
             let op = CaptureOp {
-                interface: watch.interface.clone(),
+                interface: scene.facts.interface(&watch.on, &watch.interface).to_owned(),
                 filter: Vec::new(),
                 snaplen: SNAPLEN,
                 canaries: canaries.to_vec(),
@@ -86,7 +86,14 @@ async fn start<'a>(scene: &Scene, id: &'a str, watch: &Watch, canaries: &[Canary
             let path = path.map_err(|missed| unmade(missed, "watch ARP"))?;
             let target = path.ipv4().map_err(|missed| unmade(missed, "watch ARP"))?;
             let interval_ms = span_ms(&watch.interval).max(1);
-            let op = ArpOp { interface: watch.network.clone(), target, source: None, count: 0, interval_ms, window_ms: 200 };
+            let op = ArpOp {
+                interface: scene.facts.interface(&watch.from, &watch.network).to_owned(),
+                target,
+                source: None,
+                count: 0,
+                interval_ms,
+                window_ms: 200,
+            };
             let on = format!("{} {}, asking for {}", watch.from, watch.network, path.to.words());
             (path.agent, Op::Arp(op), Kind::Arp(target), on)
         }

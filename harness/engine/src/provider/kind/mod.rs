@@ -194,6 +194,7 @@ impl KindLab {
             cilium: Some(self.made.cilium.clone()),
             nodes: self.made.nodes.clone(),
             client: self.made.client_links.clone(),
+            networks: BTreeMap::new(),
             unmodelled: self.unmodelled.clone(),
             faults: self.faults.clone(),
             phases_ms: self.made.phases_ms.clone(),

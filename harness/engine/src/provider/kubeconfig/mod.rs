@@ -3,20 +3,25 @@
 
 pub mod access;
 mod agents;
+mod networks;
 mod outside;
 pub mod rights;
 pub mod survey;
 pub mod sweep;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::net::Ipv4Addr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use futures::future::try_join_all;
 use kube::Client;
 use plumb_core::capability::Capability;
-use plumb_core::evidence::{LabFacts, NodeFacts, Whose};
+use plumb_core::evidence::{LabFacts, NetworkFacts, NodeFacts, Whose};
+use plumb_core::networks::NamedNetwork;
 use plumb_core::plan::Plan;
+use plumb_core::probe::Link;
+use plumb_core::scenario::model::Lab;
 
 use self::access::{Access, AccessError};
 use self::agents::AgentError;
@@ -61,6 +66,9 @@ pub enum AdoptError {
     /// The right to be the only one of this machine in it.
     #[error(transparent)]
     Lease(#[from] LeaseError),
+    /// Its networks are not as its user named them.
+    #[error("use the networks of the cluster:\n  {}\nhint: --network NETWORK=INTERFACE,FIRST-LAST names what a scenario calls a network, the nodes' interface on it, and free addresses there", .0.join("\n  "))]
+    Networks(Vec<String>),
     /// Its place in the cluster is taken.
     #[error("{0}")]
     InUse(String),
@@ -103,16 +111,22 @@ pub(super) fn find(given: &Given) -> Result<Found, Unfit> {
     };
     let (true, Some(access)) = (unavailable.is_empty(), access) else {
         let unavailable = unavailable.into_iter().map(|reason| format!("kubeconfig is not there: {reason}")).collect();
-        return Ok(Found { capability: Some(capability(given)), unavailable });
+        return Ok(Found { capability: Some(capability(given)?), unavailable });
     };
+    let capability = capability(given)?;
     let facts = super::waited_for(|| look(&access))?;
-    Ok(Found { capability: Some(capability(given).adopting(survey::running(&facts))), unavailable })
+    Ok(Found { capability: Some(capability.adopting(survey::running(&facts))), unavailable })
 }
 
 /// What such a cluster can do, with what the user gives beside it.
-fn capability(given: &Given) -> Capability {
-    let found = Capability::kubeconfig();
-    if given.client_here { found.with_client() } else { found }
+fn capability(given: &Given) -> Result<Capability, Unfit> {
+    let found = Capability::kubeconfig().with_networks(&named(given)?);
+    Ok(if given.client_here { found.with_client() } else { found })
+}
+
+/// The networks the user names.
+fn named(given: &Given) -> Result<Vec<NamedNetwork>, Unfit> {
+    NamedNetwork::parse_all(given.networks.iter().map(String::as_str)).map_err(|wrong| Unfit::Mistake(wrong.join("\n")))
 }
 
 fn unfit(error: AccessError) -> Unfit {
@@ -170,7 +184,9 @@ impl KubeconfigLab {
         let turn = told(listener, "the cluster that another run uses", take_turn(&access)).await?;
         let claim = claim(&access, plan, run, ledger)?;
         let client_here = setup.given.client_here;
-        let adoption = Adoption { plan, access: &access, image, client_here, claim, turn };
+        // What is wrong with them was said when the cluster was looked for.
+        let named = named(&setup.given).unwrap_or_default();
+        let adoption = Adoption { plan, access: &access, image, client_here, named, claim, turn };
         let adopting = Box::pin(adopt(adoption, limit));
         tokio::time::timeout(limit, adopting).await.map_err(|_| ProviderError::Late(limit))?.map_err(ProviderError::from)
     }
@@ -201,6 +217,13 @@ impl KubeconfigLab {
 
     pub(super) fn agent_image(&self) -> &str {
         &self.image
+    }
+
+    /// The n-th of the addresses that the user keeps for Services on a network.
+    pub(super) fn virtual_address(&self, network: &str, n: u32) -> Option<String> {
+        let (first, last) = self.facts.networks.get(network)?.addresses?;
+        let address = Ipv4Addr::from(u32::from(first).checked_add(n)?);
+        (address <= last).then(|| address.to_string())
     }
 
     /// Namespaces the run has something to do with. Others are nobody's business.
@@ -258,13 +281,14 @@ struct Adoption<'a> {
     access: &'a Access,
     image: String,
     client_here: bool,
+    named: Vec<NamedNetwork>,
     claim: Claim,
     turn: Lease,
 }
 
 /// Puts the agents into the cluster and asks them for the nodes' links.
 async fn adopt(adoption: Adoption<'_>, limit: Duration) -> Result<KubeconfigLab, AdoptError> {
-    let Adoption { plan, access, image, client_here, claim, turn } = adoption;
+    let Adoption { plan, access, image, client_here, named, claim, turn } = adoption;
     let began = clock::monotonic_ns();
     let client = access.reach().await?;
     let facts = facts::read(&client, CALL).await?;
@@ -277,7 +301,8 @@ async fn adopt(adoption: Adoption<'_>, limit: Duration) -> Result<KubeconfigLab,
     let lab = &plan.scenario.lab;
     let cast = survey::cast(&facts.nodes, lab.control_planes, lab.workers);
     let nodes: Vec<String> = cast.iter().map(|(_, node)| node.name.clone()).collect();
-    let client_links = if client_here && !lab.client.is_empty() {
+    let is_client = client_here && !lab.client.is_empty();
+    let mut client_links = if is_client {
         let places = facts.nodes.iter().map(|node| Ok((node.name.clone(), outside::address(&node.name, &node.address)?)));
         outside::place(&places.collect::<Result<Vec<_>, ClientError>>()?).await?
     } else {
@@ -288,7 +313,7 @@ async fn adopt(adoption: Adoption<'_>, limit: Duration) -> Result<KubeconfigLab,
     let object = format!("daemonset/{NAMESPACE}/{}", agents::NAME);
     cluster.apply(&Manifest { object, value: agents::daemon_set(&image, &nodes) }).await?;
     let pods = agents::until_ready(&client, &nodes, AGENTS).await?;
-    if client_here && !lab.client.is_empty() {
+    if is_client {
         reached(&client, &cast, &pods).await?;
     }
     let agents_ms = clock::monotonic_ns().saturating_sub(began) / 1_000_000;
@@ -298,7 +323,8 @@ async fn adopt(adoption: Adoption<'_>, limit: Duration) -> Result<KubeconfigLab,
         let facts = NodeFacts { control_plane: node.control_plane, address: node.address, pod_cidr: node.pod_cidr, links, name: node.name };
         Ok::<_, AdoptError>((part, facts))
     });
-    let nodes = try_join_all(asked).await?.into_iter().collect();
+    let nodes: BTreeMap<String, NodeFacts> = try_join_all(asked).await?.into_iter().collect();
+    let networks = find_networks(&named, lab, &nodes, is_client.then_some(&mut client_links)).await?;
     let of_backends = plan.scenario.backends.values().map(|backend| backend.namespace.clone());
     let namespaces = SHARED.into_iter().chain([NAMESPACE]).map(str::to_owned).chain(of_backends).collect();
     let facts = LabFacts {
@@ -307,6 +333,7 @@ async fn adopt(adoption: Adoption<'_>, limit: Duration) -> Result<KubeconfigLab,
         system: facts.system(),
         nodes,
         client: client_links,
+        networks,
         unmodelled: plan.unmodelled.clone(),
         faults: Vec::new(),
         phases_ms: BTreeMap::from([("agents".to_owned(), agents_ms)]),
@@ -314,6 +341,29 @@ async fn adopt(adoption: Adoption<'_>, limit: Duration) -> Result<KubeconfigLab,
     let files = std::env::join_paths(&access.files).unwrap_or_default();
     let entrance = Entrance::of(&facts, entrance::Place::Found, files.into(), &[], &|_, _| None);
     Ok(KubeconfigLab { client, claim, facts, found: text, pods, image, client_here, namespaces, entrance, _turn: turn })
+}
+
+/// What the lab's networks are in this cluster and here. The client's links become those by which it is on them, too.
+async fn find_networks(
+    named: &[NamedNetwork],
+    lab: &Lab,
+    nodes: &BTreeMap<String, NodeFacts>,
+    client: Option<&mut Vec<Link>>,
+) -> Result<BTreeMap<String, NetworkFacts>, AdoptError> {
+    let seen = nodes.values().map(|node| networks::Seen { name: &node.name, address: &node.address, links: &node.links });
+    let seen: Vec<networks::Seen<'_>> = seen.collect();
+    let Some(links) = client else {
+        return networks::facts(named, lab, &seen, None).map_err(AdoptError::Networks);
+    };
+    let own = nodes.values().map(|node| Ok((node.name.clone(), outside::address(&node.name, &node.address)?)));
+    let mut addresses = own.collect::<Result<Vec<_>, ClientError>>()?;
+    addresses.extend(networks::addresses(named, &seen));
+    *links = outside::place(&addresses).await?;
+    let found = networks::facts(named, lab, &seen, Some(links)).map_err(AdoptError::Networks)?;
+    let session = outside::session()?;
+    session.hello(CALL).await.map_err(ClientError::from)?;
+    let taken = networks::taken(&found, &session).await?;
+    if taken.is_empty() { Ok(found) } else { Err(AdoptError::Networks(taken)) }
 }
 
 /// Sees that this machine reaches the nodes, by their own agents.
