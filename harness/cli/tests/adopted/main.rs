@@ -316,6 +316,10 @@ fn announced() {
         let expected = json!({"interface": "ens19", "client": "ens19", "addresses": ["10.10.0.220", "10.10.0.230"]});
         assert_eq!(facts.unwrap()["networks"]["net0"], expected);
     }
+    // And on the node network.
+    let lab = Lab::start("gateway-needs-address", None);
+    run_at(&lab, "client", "gateway-needs-address", &["eth0=eth0,10.9.0.220-10.9.0.229"]).says(0, &["shown in"]);
+    assert_eq!(lab.left(), Vec::<String>::new());
 }
 
 fn not_as_named() {
