@@ -341,6 +341,13 @@ fn not_as_named() {
     let wrong =
         ["10.10.1.1, kept for Services on net0, is not in the subnet of its nodes there (10.10.0.0/24)", "is an address of node worker"];
     run_at(&lab, "client", ANNOUNCED, &["net0=ens19,10.10.0.3-10.10.1.1"]).says(2, &wrong);
+    // The owner's own pool.
+    let spec = json!({"blocks": [{"start": "10.10.0.225", "stop": "10.10.0.240"}]});
+    lab.owner_applies(
+        json!({"apiVersion": "cilium.io/v2alpha1", "kind": "CiliumLoadBalancerIPPool", "metadata": {"name": "theirs"}, "spec": spec}),
+    );
+    run_at(&lab, "client", ANNOUNCED, &[NAMED])
+        .says(2, &["meets CiliumLoadBalancerIPPool theirs of the cluster (10.10.0.225 to 10.10.0.240)"]);
     // An address that somebody has who plays no part.
     let wrong = ["10.10.0.5, kept for Services on net0, is in use: ", " answers ARP for it"];
     run_at(&lab, "client", ANNOUNCED, &["net0=ens19,10.10.0.5-10.10.0.30"]).says(2, &wrong);

@@ -325,6 +325,17 @@ async fn adopt(adoption: Adoption<'_>, limit: Duration) -> Result<KubeconfigLab,
     });
     let nodes: BTreeMap<String, NodeFacts> = try_join_all(asked).await?.into_iter().collect();
     let networks = find_networks(&named, lab, &nodes, is_client.then_some(&mut client_links)).await?;
+    if networks.values().any(|facts| facts.addresses.is_some()) {
+        let pools = match cluster.list("ciliumloadbalancerippool", None, "").await {
+            // Whose addresses nobody gives out there needs no look.
+            Err(ApiError::Refused { code: 404, .. }) => Vec::new(),
+            other => other?,
+        };
+        let pooled = networks::pooled(&networks, &pools);
+        if !pooled.is_empty() {
+            return Err(AdoptError::Networks(pooled));
+        }
+    }
     let of_backends = plan.scenario.backends.values().map(|backend| backend.namespace.clone());
     let namespaces = SHARED.into_iter().chain([NAMESPACE]).map(str::to_owned).chain(of_backends).collect();
     let facts = LabFacts {

@@ -10,6 +10,7 @@ use plumb_core::evidence::NetworkFacts;
 use plumb_core::networks::NamedNetwork;
 use plumb_core::probe::{ArpOp, Done, Link, Op};
 use plumb_core::scenario::model::Lab;
+use serde_json::Value;
 
 use super::outside::ClientError;
 use crate::session::Session;
@@ -151,6 +152,42 @@ pub(super) async fn taken(networks: &BTreeMap<String, NetworkFacts>, client: &Se
     Ok(answers.into_iter().flatten().collect())
 }
 
+/// Addresses that a pool of the cluster's own gives out already: of two pools with the same address LB-IPAM switches the later one off
+/// (Cilium, Network > LoadBalancer IP Address Management, "Overlap").
+pub(super) fn pooled(networks: &BTreeMap<String, NetworkFacts>, pools: &[Value]) -> Vec<String> {
+    let ours = networks.iter().filter_map(|(network, facts)| Some((network, facts.addresses?)));
+    let both = ours.flat_map(|(network, (first, last))| {
+        pools.iter().filter_map(move |pool| {
+            let meets = ranges(pool).into_iter().find(|(low, high)| *low <= last && first <= *high)?;
+            let name = pool.pointer("/metadata/name").and_then(Value::as_str).unwrap_or_default();
+            let (low, high) = meets;
+            Some(format!(
+                "{first} to {last}, kept for Services on {network}, meets CiliumLoadBalancerIPPool {name} of the cluster ({low} to {high})"
+            ))
+        })
+    });
+    both.collect()
+}
+
+/// The IPv4 addresses of a pool: `blocks` of 1.15 and later, `cidrs` before; each a CIDR or from one to another.
+fn ranges(pool: &Value) -> Vec<(Ipv4Addr, Ipv4Addr)> {
+    let lists = ["/spec/blocks", "/spec/cidrs"].into_iter().filter_map(|list| pool.pointer(list)?.as_array()).flatten();
+    let text = |block: &Value, key: &str| block.get(key).and_then(Value::as_str).map(str::to_owned);
+    let range = |block: &Value| match (text(block, "cidr"), text(block, "start")) {
+        (Some(cidr), _) => {
+            let block = Block::parse(&cidr)?;
+            let low = u32::from(block.address) & block.mask();
+            Some((Ipv4Addr::from(low), Ipv4Addr::from(low | !block.mask())))
+        }
+        (None, Some(start)) => {
+            let low = start.parse().ok()?;
+            Some((low, text(block, "stop").map_or(Some(low), |stop| stop.parse().ok())?))
+        }
+        (None, None) => None,
+    };
+    lists.filter_map(range).collect()
+}
+
 /// An address with its subnet.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Block {
@@ -159,6 +196,11 @@ struct Block {
 }
 
 impl Block {
+    fn parse(cidr: &str) -> Option<Block> {
+        let (address, prefix) = cidr.split_once('/')?;
+        Some(Block { address: address.parse().ok()?, prefix: prefix.parse().ok().filter(|prefix| *prefix <= 32)? })
+    }
+
     fn mask(self) -> u32 {
         u32::MAX.checked_shl(32 - u32::from(self.prefix)).unwrap_or(0)
     }
@@ -173,11 +215,7 @@ impl Block {
 }
 
 fn blocks(link: &Link) -> Vec<Block> {
-    let block = |cidr: &String| {
-        let (address, prefix) = cidr.split_once('/')?;
-        Some(Block { address: address.parse().ok()?, prefix: prefix.parse().ok().filter(|prefix| *prefix <= 32)? })
-    };
-    link.addresses.iter().filter_map(block).collect()
+    link.addresses.iter().filter_map(|cidr| Block::parse(cidr)).collect()
 }
 
 /// The link with an address in the subnet of one of these.
@@ -246,6 +284,27 @@ mod tests {
         let named = NamedNetwork::parse_all(["net0=ens19"]).unwrap();
         let nodes = [Seen { name: "a", address: "10.0.0.2", links: &down }];
         assert!(facts(&named, &lab(), &nodes, None).unwrap_err()[0].contains("is down on node a"));
+    }
+
+    #[test]
+    fn a_pool_of_the_clusters_own_with_one_of_the_addresses_is_named() {
+        let networks = looked(&["net0=ens19,192.168.7.240-192.168.7.250"], &here()).unwrap();
+        let pool = |blocks: Value| serde_json::json!({"metadata": {"name": "theirs"}, "spec": {"blocks": blocks}});
+        let meets = |blocks: Value| pooled(&networks, &[pool(blocks)]).len();
+        assert_eq!(
+            meets(serde_json::json!([{"cidr": "10.0.0.0/8"}, {"cidr": "fd00::/64"}, {"start": "192.168.7.230", "stop": "192.168.7.239"}])),
+            0
+        );
+        assert_eq!(meets(serde_json::json!([{"cidr": "192.168.7.250/31"}])), 1);
+        assert_eq!(meets(serde_json::json!([{"start": "192.168.7.251"}, {"start": "192.168.7.100", "stop": "192.168.7.240"}])), 1);
+        assert_eq!(meets(serde_json::json!([{"cidr": "0.0.0.0/0"}])), 1);
+        let old = serde_json::json!({"metadata": {"name": "old"}, "spec": {"cidrs": [{"cidr": "192.168.7.248/29"}]}});
+        assert_eq!(
+            pooled(&networks, &[old]),
+            [
+                "192.168.7.240 to 192.168.7.250, kept for Services on net0, meets CiliumLoadBalancerIPPool old of the cluster (192.168.7.248 to 192.168.7.255)"
+            ]
+        );
     }
 
     #[test]
