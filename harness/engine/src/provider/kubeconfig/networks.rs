@@ -152,8 +152,9 @@ pub(super) async fn taken(networks: &BTreeMap<String, NetworkFacts>, client: &Se
     Ok(answers.into_iter().flatten().collect())
 }
 
-/// Addresses that a pool of the cluster's own gives out already: of two pools with the same address LB-IPAM switches the later one off
-/// (Cilium, Network > LoadBalancer IP Address Management, "Overlap").
+/// Addresses that a pool of the cluster's own gives out already: of two pools with an address in common the one
+/// that was added last is marked `Conflicting` and gives out nothing more
+/// (Cilium, Network > LoadBalancer IP Address Management, "Conflicts").
 pub(super) fn pooled(networks: &BTreeMap<String, NetworkFacts>, pools: &[Value]) -> Vec<String> {
     let ours = networks.iter().filter_map(|(network, facts)| Some((network, facts.addresses?)));
     let both = ours.flat_map(|(network, (first, last))| {
