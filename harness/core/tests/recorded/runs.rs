@@ -124,6 +124,8 @@ const RUNS: &[(&str, &[(&str, &str)])] = &[
     ("kubeconfig-1.17.1/tls-terminate-client-here", &[]),
     ("kubeconfig-1.17.1/tls-passthrough-client-here", &[]),
     ("kubeconfig-1.17.1/weights-90-10-client-here", &[]),
+    // And had an address in the second network's subnet; which network that is and what is free there was said by `--network`.
+    ("kubeconfig-1.17.1/l2-announce-client-here", &[]),
     // Without the variant of real Cilium: a Gateway that says Programmed and refuses connections for its first 30 seconds.
     (
         "kubeconfig-1.17.1/tls-passthrough-within-5s",

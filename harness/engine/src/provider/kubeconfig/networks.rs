@@ -82,7 +82,7 @@ fn of_named(named: &NamedNetwork, nodes: &[Seen<'_>], client: Option<&[Link]>, w
             Some(link) if link.up => on.extend(blocks(link)),
             Some(_) => wrong.push(format!("{interface}, by which nodes are said to be on {network}, is down on node {}", node.name)),
             None => {
-                let has: Vec<&str> = node.links.iter().map(|link| link.name.as_str()).take(8).collect();
+                let has: Vec<&str> = node.links.iter().map(|link| link.name.as_str()).filter(|name| is_wire(name)).take(8).collect();
                 wrong.push(format!("node {} has no interface {interface} to be on {network}; it has {}", node.name, has.join(", ")));
             }
         }
@@ -109,6 +109,11 @@ fn of_named(named: &NamedNetwork, nodes: &[Seen<'_>], client: Option<&[Link]>, w
         wrong.extend(own.map(|address| format!("{address}, kept for Services on {network}, is an address of node {}", node.name)));
     }
     NetworkFacts { interface: interface.clone(), client: here.flatten(), addresses: *addresses }
+}
+
+/// Whether an interface may be a node's way to others: no loopback, none of Cilium's own and none of a Pod's.
+fn is_wire(name: &str) -> bool {
+    name != "lo" && !["cilium_", "lxc"].iter().any(|own| name.starts_with(own))
 }
 
 fn of_node_network(nodes: &[Seen<'_>], client: Option<&[Link]>) -> Option<NetworkFacts> {
@@ -234,7 +239,12 @@ mod tests {
     }
 
     fn node(n: u8) -> Vec<Link> {
-        vec![link("lo", "127.0.0.1/8"), link("ens18", &format!("10.0.0.{n}/24")), link("ens19", &format!("192.168.7.{n}/24"))]
+        vec![
+            link("lo", "127.0.0.1/8"),
+            link("cilium_host", "10.244.0.1/32"),
+            link("ens18", &format!("10.0.0.{n}/24")),
+            link("ens19", &format!("192.168.7.{n}/24")),
+        ]
     }
 
     fn lab() -> Lab {
@@ -269,7 +279,7 @@ mod tests {
     #[test]
     fn everything_that_is_not_as_named_is_said() {
         let wrong = looked(&["net0=ens20"], &here()).unwrap_err();
-        assert_eq!(wrong[0], "node a has no interface ens20 to be on net0; it has lo, ens18, ens19");
+        assert_eq!(wrong[0], "node a has no interface ens20 to be on net0; it has ens18, ens19");
         assert_eq!(wrong.len(), 2);
         let wrong = looked(&["net0=ens19,192.168.7.3-192.168.8.1"], &here()[..2]).unwrap_err();
         assert_eq!(
@@ -281,7 +291,7 @@ mod tests {
             ]
         );
         let mut down = node(2);
-        down[2].up = false;
+        down[3].up = false;
         let named = NamedNetwork::parse_all(["net0=ens19"]).unwrap();
         let nodes = [Seen { name: "a", address: "10.0.0.2", links: &down }];
         assert!(facts(&named, &lab(), &nodes, None).unwrap_err()[0].contains("is down on node a"));
@@ -311,7 +321,7 @@ mod tests {
     #[test]
     fn a_node_network_on_which_nodes_do_not_agree_keeps_its_name() {
         let (a, mut b) = (node(2), node(3));
-        b[1].name = "bond0".into();
+        b[2].name = "bond0".into();
         let nodes = [Seen { name: "a", address: "10.0.0.2", links: &a }, Seen { name: "b", address: "10.0.0.3", links: &b }];
         assert_eq!(facts(&[], &lab(), &nodes, None), Ok(BTreeMap::new()));
         // A host route is a subnet of its own.
