@@ -351,6 +351,15 @@ fn not_as_named() {
     // An address that somebody has who plays no part.
     let wrong = ["10.10.0.5, kept for Services on net0, is in use: ", " answers ARP for it"];
     run_at(&lab, "client", ANNOUNCED, &["net0=ens19,10.10.0.5-10.10.0.30"]).says(2, &wrong);
+    // Where nobody answers at all, silence is no sign that an address is free (arp_ignore, ip-sysctl.rst: 8 = do not reply for all).
+    for node in ["control-plane", "worker", "worker2", "worker3"] {
+        let mut command = apart(&lab, &std::env::current_exe().unwrap());
+        command.arg(INSIDE).arg(lab.lab_folder()).arg(format!("node/{node}"));
+        command.args(["sh", "-c", "echo 8 >/proc/sys/net/ipv4/conf/ens19/arp_ignore"]);
+        ended(command).says(0, &[]);
+    }
+    let wrong = ["no node answers ARP on net0 for its own address (10.10.0.2, 10.10.0.3, 10.10.0.4), asked from ens19 of this machine"];
+    run_at(&lab, "client", ANNOUNCED, &["net0=ens19,10.10.0.210-10.10.0.219"]).says(2, &wrong);
     assert_eq!(lab.left(), Vec::<String>::new());
 }
 

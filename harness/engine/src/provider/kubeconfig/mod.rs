@@ -373,7 +373,7 @@ async fn find_networks(
     let found = networks::facts(named, lab, &seen, Some(links)).map_err(AdoptError::Networks)?;
     let session = outside::session()?;
     session.hello(CALL).await.map_err(ClientError::from)?;
-    let taken = networks::taken(&found, &session).await?;
+    let taken = networks::taken(&found, &seen, &session).await?;
     if taken.is_empty() { Ok(found) } else { Err(AdoptError::Networks(taken)) }
 }
 

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr};
 use std::time::Duration;
 
-use futures::future::join_all;
+use futures::future::{join, join_all};
 use plumb_core::evidence::NetworkFacts;
 use plumb_core::networks::NamedNetwork;
 use plumb_core::probe::{ArpOp, Done, Link, Op};
@@ -132,29 +132,51 @@ fn of_node_network(nodes: &[Seen<'_>], client: Option<&[Link]>) -> Option<Networ
     Some(NetworkFacts { interface: interface.clone(), client, addresses: None })
 }
 
-/// Sees by ARP that nobody has the addresses that are kept for Services; gives those that somebody has, in words.
+/// Sees by ARP that nobody has the addresses that are kept for Services, and that nodes answer for theirs there: without that, silence says
+/// nothing. Gives what is not so, in words.
 ///
 /// # Errors
 /// The agent of this machine did not answer.
-pub(super) async fn taken(networks: &BTreeMap<String, NetworkFacts>, client: &Session) -> Result<Vec<String>, ClientError> {
-    let asked = networks.iter().flat_map(|(network, facts)| {
-        let range = facts.client.as_ref().zip(facts.addresses).into_iter();
-        range.flat_map(move |(interface, (first, last))| {
-            let last = u32::from(last).min(u32::from(first).saturating_add(ASKED - 1));
-            (u32::from(first)..=last).map(move |address| (network, interface, Ipv4Addr::from(address)))
-        })
+pub(super) async fn taken(
+    networks: &BTreeMap<String, NetworkFacts>,
+    nodes: &[Seen<'_>],
+    client: &Session,
+) -> Result<Vec<String>, ClientError> {
+    let asked = networks.iter().filter_map(|(network, facts)| Some((network, facts, facts.client.as_ref()?, facts.addresses?)));
+    let wrong = asked.map(async |(network, facts, here, (first, last))| {
+        let last = u32::from(last).min(u32::from(first).saturating_add(ASKED - 1));
+        let kept = (u32::from(first)..=last).map(Ipv4Addr::from);
+        let on = |node: &Seen<'_>| node.links.iter().filter(|link| link.name == facts.interface).flat_map(blocks).collect::<Vec<_>>();
+        let own: Vec<Ipv4Addr> = nodes.iter().flat_map(on).map(|block| block.address).collect();
+        let of_nodes = join_all(own.iter().map(|address| who_has(client, here, *address)));
+        let (of_nodes, of_others) =
+            join(of_nodes, join_all(kept.map(async |address| (address, who_has(client, here, address).await)))).await;
+        let mut wrong = Vec::new();
+        if of_nodes.into_iter().collect::<Result<Vec<_>, _>>()?.iter().all(Option::is_none) {
+            let own: Vec<String> = own.iter().map(Ipv4Addr::to_string).collect();
+            wrong.push(format!(
+                "no node answers ARP on {network} for its own address ({}), asked from {here} of this machine",
+                own.join(", ")
+            ));
+        }
+        for (address, answer) in of_others {
+            let in_use = |mac| format!("{address}, kept for Services on {network}, is in use: {mac} answers ARP for it");
+            wrong.extend(answer?.map(in_use));
+        }
+        Ok::<_, ClientError>(wrong)
     });
-    let asked = asked.map(async |(network, interface, target)| {
-        let interface = interface.clone();
-        let op = ArpOp { interface, target, source: None, count: QUESTIONS, interval_ms: INTERVAL_MS, window_ms: WINDOW_MS };
-        let who = match client.ask(Op::Arp(op), ANSWER).await?.done {
-            Done::Arp(report) => report.frames.into_iter().find(|frame| frame.sender_ip == target).map(|frame| frame.sender_mac),
-            _ => None,
-        };
-        Ok::<_, ClientError>(who.map(|mac| format!("{target}, kept for Services on {network}, is in use: {mac} answers ARP for it")))
-    });
-    let answers = join_all(asked).await.into_iter().collect::<Result<Vec<_>, _>>()?;
-    Ok(answers.into_iter().flatten().collect())
+    let wrong = join_all(wrong).await.into_iter().collect::<Result<Vec<_>, _>>()?;
+    Ok(wrong.into_iter().flatten().collect())
+}
+
+/// Who answers ARP for an address, by its hardware address.
+async fn who_has(client: &Session, interface: &str, target: Ipv4Addr) -> Result<Option<String>, ClientError> {
+    let (interface, count) = (interface.to_owned(), QUESTIONS);
+    let op = ArpOp { interface, target, source: None, count, interval_ms: INTERVAL_MS, window_ms: WINDOW_MS };
+    Ok(match client.ask(Op::Arp(op), ANSWER).await?.done {
+        Done::Arp(report) => report.frames.into_iter().find(|frame| frame.sender_ip == target).map(|frame| frame.sender_mac),
+        _ => None,
+    })
 }
 
 /// Addresses that a pool of the cluster's own gives out already: of two pools with an address in common the one
