@@ -6,6 +6,7 @@ use super::flags::Draft;
 use super::{Place, Severity};
 use crate::mistakes::Mistakes;
 use crate::plan::manifests::masked;
+use crate::plan::placeholders::{Placeholder, substitute};
 use crate::scenario::tree::{self, Node};
 
 /// An object of a manifest or of a document.
@@ -23,6 +24,12 @@ impl Object {
     /// # Errors
     /// Text that is no YAML.
     pub fn read(file: &str, first_line: usize, text: &str) -> Result<Vec<Object>, Mistakes> {
+        // Which interfaces a policy is for is looked at here: where nodes are made, a network's interface has its name.
+        let known = |placeholder: &Placeholder| match placeholder {
+            Placeholder::Interface(network) => network.clone(),
+            other => other.to_string(),
+        };
+        let text = &substitute(text, |placeholder| Some(known(placeholder))).unwrap_or_else(|_| text.to_owned());
         let documents = tree::read_all(&masked(text)).map_err(|mistake| Mistakes::new(file, text, vec![mistake]))?;
         let object = |node: &Node| {
             let line = node.entries().first()?.0.place.line;
