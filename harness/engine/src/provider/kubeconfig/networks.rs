@@ -79,6 +79,10 @@ fn of_named(named: &NamedNetwork, nodes: &[Seen<'_>], client: Option<&[Link]>, w
     let mut on = Vec::new();
     for node in nodes {
         match node.links.iter().find(|link| link.name == *interface) {
+            // Without a subnet nothing can be asked there, and what was not asked must not count as free.
+            Some(link) if link.up && blocks(link).is_empty() => {
+                wrong.push(format!("{interface}, by which nodes are said to be on {network}, has no IPv4 address on node {}", node.name));
+            }
             Some(link) if link.up => on.extend(blocks(link)),
             Some(_) => wrong.push(format!("{interface}, by which nodes are said to be on {network}, is down on node {}", node.name)),
             None => {
@@ -317,6 +321,10 @@ mod tests {
         let named = NamedNetwork::parse_all(["net0=ens19"]).unwrap();
         let nodes = [Seen { name: "a", address: "10.0.0.2", links: &down }];
         assert!(facts(&named, &lab(), &nodes, None).unwrap_err()[0].contains("is down on node a"));
+        let mut bare = node(2);
+        bare[3].addresses = vec!["fe80::1/64".into()];
+        let nodes = [Seen { name: "a", address: "10.0.0.2", links: &bare }];
+        assert!(facts(&named, &lab(), &nodes, None).unwrap_err()[0].contains("has no IPv4 address on node a"));
     }
 
     #[test]
